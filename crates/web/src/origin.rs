@@ -118,8 +118,9 @@ fn last<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     headers.get_all(name).iter().next_back()?.to_str().ok()?.rsplit(',').next().map(str::trim)
 }
 
-/// The host the request is for: `:authority` of HTTP/2, or the `Host` header.
-fn requested(parts: &http::request::Parts) -> Option<&str> {
+/// The host the request is for, `name:port`: `:authority` of HTTP/2, or the `Host` header; `None` if it is no host that
+/// may be repeated in an answer.
+pub fn requested(parts: &http::request::Parts) -> Option<&str> {
     let named = parts.uri.authority().map(http::uri::Authority::as_str);
     named.or_else(|| parts.headers.get(HOST)?.to_str().ok()).and_then(authority)
 }
