@@ -180,7 +180,7 @@ fn status_kib(status: &str, name: &str) -> Option<u64> {
 
 fn tail(path: &Path) -> String {
     let log = fs::read(path).unwrap_or_default();
-    String::from_utf8_lossy(&log[log.len().saturating_sub(LOG_TAIL_BYTES)..]).into_owned()
+    String::from_utf8_lossy(&log[log.len().saturating_sub(LOG_TAIL_BYTES)..]).trim_end().to_owned()
 }
 
 #[cfg(test)]
