@@ -1,0 +1,9 @@
+//! The token-streams door.
+pub mod config;
+pub mod directory;
+pub mod link;
+pub mod live;
+pub mod metadata;
+pub mod names;
+pub mod records;
+pub mod wire;
