@@ -1,5 +1,7 @@
 //! What a door counts, in a form that needs no metrics library.
 
+use std::time::Duration;
+
 /// One value at the time of a scrape. Labels never hold names or ids of users.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Sample {
@@ -13,11 +15,13 @@ pub struct Sample {
     pub value: Value,
 }
 
-/// A value that only grows, or one that goes up and down.
+/// A value that only grows, one that adds up time, or one that goes up and down.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Value {
     /// Counts since the start.
     Counter(u64),
+    /// Adds up time since the start; printed in seconds.
+    Time(Duration),
     /// How it stands now.
     Gauge(f64),
 }
@@ -26,6 +30,11 @@ impl Sample {
     /// A counter without labels.
     pub const fn counter(name: &'static str, help: &'static str, count: u64) -> Self {
         Sample { name, help, labels: Vec::new(), value: Value::Counter(count) }
+    }
+
+    /// A sum of time without labels.
+    pub const fn time(name: &'static str, help: &'static str, time: Duration) -> Self {
+        Sample { name, help, labels: Vec::new(), value: Value::Time(time) }
     }
 
     /// A gauge without labels.
