@@ -352,6 +352,15 @@ mod tests {
     }
 
     #[test]
+    fn the_manual_names_every_setting() {
+        let manual = include_str!("../../../../docs/operation.md");
+        for setting in every().get_arguments() {
+            let (name, variable) = (format!("`{}`", name(setting)), format!("`{}`", variable(setting)));
+            assert!(manual.contains(&name) && manual.contains(&variable), "{name} or {variable} is missing");
+        }
+    }
+
+    #[test]
     fn the_doors_defaults_are_the_printed_ones() {
         let loaded = load(&[], "").unwrap();
         assert_eq!(format!("{:?}", loaded.config.streams.door()), format!("{:?}", ams_door_streams::Config::default()));
