@@ -161,7 +161,9 @@ impl Driver {
         match self.state.joined(connection.joined(), connection.is_numbered()) {
             Next::GoOn(continuity) => {
                 let (joined, text) = (connection.joined().clone(), connection.joined_text().to_string());
-                self.serve(connection.socket, Event::Joined { joined: Box::new(joined), text, continuity }).await
+                let confirms = self.state.confirms();
+                let told = Event::Joined { joined: Box::new(joined), text, continuity, confirms };
+                self.serve(connection.socket, told).await
             }
             Next::JoinAgain => {
                 connection.close().await;

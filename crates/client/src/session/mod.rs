@@ -80,6 +80,8 @@ pub enum Event {
         text: String,
         /// Whether reading goes on without a hole.
         continuity: Continuity,
+        /// Whether the server confirms tokens.
+        confirms: bool,
     },
     /// Any other frame; tokens that were already seen are left out.
     Frame(Received),

@@ -271,6 +271,11 @@ impl State {
         self.forget(self.sent).map(|outgoing| outgoing.frame)
     }
 
+    /// Whether the server confirms tokens on this connection.
+    pub(super) fn confirms(&self) -> bool {
+        self.confirms
+    }
+
     /// The number that the next token will have.
     pub(super) fn next_number(&self) -> u64 {
         self.next_number

@@ -1,0 +1,3 @@
+//! The program as it is run: one file per topic.
+
+mod cli;
