@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use ams_door_streams::wire::{
-    AccountCreated, ConversationCreated, ConversationInspected, CreateConversation, ErrorBody,
+    AccountCreated, ConversationCreated, ConversationInspected, ConversationList, CreateConversation, ErrorBody,
 };
 use reqwest::{Method, RequestBuilder, Response};
 use serde::Deserialize;
@@ -43,22 +43,15 @@ pub struct CredentialRotated {
     pub credential: String,
 }
 
-/// `200` of a rotation of the link.
+/// `200` of a change of the link, as far as clients need it.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-pub struct LinkRotated {
-    /// The new link; the old one is dead.
-    pub magic_link: String,
-    /// When it stops admitting; absent = never.
+pub struct LinkStanding {
+    /// The new link, if it was rotated; the old one is dead.
+    #[serde(default)]
+    pub magic_link: Option<String>,
+    /// When the link stops admitting, RFC 3339; absent = never.
     #[serde(default)]
     pub link_expires_at: Option<String>,
-}
-
-/// `200` of a change of the link's expiry.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-pub struct LinkExpiry {
-    /// When the link stops admitting, RFC 3339; absent = never.
-    #[serde(default, alias = "link_expires_at")]
-    pub expires_at: Option<String>,
 }
 
 impl Api {
@@ -124,6 +117,21 @@ impl Api {
         self.answer(request.json(wanted)).await
     }
 
+    /// A page of the own conversations, in the order of their aliases; `after` is the `next` of the page before.
+    ///
+    /// # Errors
+    /// `namespace_mismatch`, `invalid_credential`; or no answer.
+    pub async fn conversations(
+        &self,
+        namespace: &str,
+        credential: &Credential,
+        after: Option<&str>,
+    ) -> Result<Answer<ConversationList>, ApiError> {
+        let after = after.map(|alias| format!("?after={alias}")).unwrap_or_default();
+        let path = format!("v1/{namespace}/conversations{after}");
+        self.answer(self.request(Method::GET, &path, Some(credential))).await
+    }
+
     /// Looks at an own conversation.
     ///
     /// # Errors
@@ -156,7 +164,7 @@ impl Api {
         namespace: &str,
         alias: &str,
         credential: &Credential,
-    ) -> Result<Answer<LinkRotated>, ApiError> {
+    ) -> Result<Answer<LinkStanding>, ApiError> {
         let path = format!("v1/{namespace}/conversations/{alias}/link/rotate");
         self.answer(self.request(Method::POST, &path, Some(credential))).await
     }
@@ -180,7 +188,7 @@ impl Api {
         alias: &str,
         credential: &Credential,
         expires_at: Option<&str>,
-    ) -> Result<Answer<LinkExpiry>, ApiError> {
+    ) -> Result<Answer<LinkStanding>, ApiError> {
         let path = format!("v1/{namespace}/conversations/{alias}/link");
         let request = self.request(Method::PATCH, &path, Some(credential));
         self.answer(request.json(&json!({"expires_at": expires_at}))).await

@@ -19,7 +19,7 @@ mod link;
 pub mod session;
 mod tls;
 
-pub use api::{Answer, Api, CredentialRotated, LinkExpiry, LinkRotated};
+pub use api::{Answer, Api, CredentialRotated, LinkStanding};
 pub use close::{Closed, Fatal};
 pub use connection::{ConnectError, Connection, ConnectionLost, Handshake, Identity, ReadFrom, Received, Wish};
 pub use credential::Credential;

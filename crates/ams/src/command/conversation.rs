@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use ams_client::wire::{ConversationCreated, ConversationInspected, CreateConversation};
+use ams_client::wire::{ConversationCreated, ConversationInspected, ConversationListed, CreateConversation};
 use ams_core::clock::{Clock, SystemClock, Timestamp};
 use clap::Subcommand;
 use owo_colors::Style;
@@ -27,21 +27,24 @@ pub(crate) struct Options {
 const EXAMPLES: &str = "\
 Examples:
   ams conversation create --durable --alias standup
+  ams conversation list
   LINK=$(ams conversation create --json | jq -r .magic_link)
   ams conversation show standup
   ams conversation expire standup --in 2h        admits for two hours more
-  ams conversation rotate-link standup           a new link; who came by the old one is sent away
+  ams conversation rotate-link standup           a new link; who came by the old one alone leaves
   ams conversation delete standup --yes";
 
 #[derive(Debug, Subcommand)]
 enum Action {
     /// Open a conversation and print its link
     Create(Box<Create>),
+    /// List one's own conversations
+    List(target::Options),
     /// Show a conversation: one's own by its alias, any by its link
     Show(Which),
-    /// Make the link dead: nobody can enter until it is rotated
+    /// Make the link dead: who came by it alone is sent away, and nobody enters until it is rotated
     Revoke(Which),
-    /// Replace the link; the old one is dead, and who came by it is sent away
+    /// Replace the link; the old one is dead, and who came by it alone is sent away
     RotateLink(Which),
     /// Set when the link stops admitting
     Expire(Expire),
@@ -117,6 +120,7 @@ struct Delete {
 pub(crate) async fn run(options: Options, output: &Output) -> Result<(), Failure> {
     match options.action {
         Action::Create(create) => create.run(&SystemClock, output).await,
+        Action::List(target) => list(&target, output).await,
         Action::Show(which) => which.show(output).await,
         Action::Revoke(which) => which.revoke(output).await,
         Action::RotateLink(which) => which.rotate_link(output).await,
@@ -139,6 +143,35 @@ impl Create {
         let answer = api.create_conversation(&namespace, &credential, &wanted).await?;
         output.result(&answer.body, || welcome(&answer.value, output))
     }
+}
+
+/// All pages: one conversation per line.
+async fn list(target: &target::Options, output: &Output) -> Result<(), Failure> {
+    let Account { api, namespace, credential, .. } = target.account()?;
+    let mut after = None;
+    loop {
+        let page = api.conversations(&namespace, &credential, after.as_deref()).await?.value;
+        for conversation in &page.conversations {
+            output.line(&listed(conversation, output)?)?;
+        }
+        let Some(next) = page.next else { return Ok(()) };
+        after = Some(next);
+    }
+}
+
+fn listed(conversation: &ConversationListed, output: &Output) -> Result<String, Failure> {
+    if output.wants_json() {
+        return serde_json::to_string(conversation).map_err(|error| Failure::from(std::io::Error::from(error)));
+    }
+    let ConversationListed { alias, created_at, durable, link_expires_at, link_revoked, .. } = conversation;
+    let kept = if *durable { "kept on disk" } else { "not kept" };
+    let link = match link_expires_at {
+        _ if *link_revoked => ", link revoked".to_owned(),
+        Some(at) => format!(", link until {at}"),
+        None => String::new(),
+    };
+    let alias = output.paint(&format!("{alias:<24}"), Style::new().bold());
+    Ok(format!("{alias} {created_at}  {kept}{link}"))
 }
 
 /// What a person who just opened a conversation wants to know.
@@ -189,7 +222,7 @@ impl Which {
     async fn rotate_link(self, output: &Output) -> Result<(), Failure> {
         let (account, alias) = self.own()?;
         let answer = account.api.rotate_link(&account.namespace, &alias, &account.credential).await?;
-        output.result(&answer.body, || answer.value.magic_link.clone())?;
+        output.result(&answer.body, || answer.value.magic_link.clone().unwrap_or_default())?;
         output.notice("the old link is dead");
         Ok(())
     }
@@ -197,7 +230,10 @@ impl Which {
 
 fn described(conversation: &ConversationInspected) -> String {
     let kept = if conversation.durable { "kept on disk" } else { "not kept" };
-    let expiry = conversation.link_expires_at.as_deref().unwrap_or("for ever");
+    let expiry = match conversation.link_revoked {
+        Some(true) => "nobody: it is revoked",
+        _ => conversation.link_expires_at.as_deref().unwrap_or("for ever"),
+    };
     let here = match conversation.streams.as_slice() {
         [] => "nobody".to_owned(),
         streams => streams.iter().map(|peer| harmless(&peer.stream_name)).collect::<Vec<_>>().join(", "),
@@ -219,7 +255,7 @@ impl Expire {
         let at = self.when.moment(clock).map(|at| at.to_string());
         let answer =
             account.api.set_link_expiry(&account.namespace, &alias, &account.credential, at.as_deref()).await?;
-        output.result(&answer.body, || match &answer.value.expires_at {
+        output.result(&answer.body, || match &answer.value.link_expires_at {
             Some(at) => format!("the link of {alias} admits until {at}"),
             None => format!("the link of {alias} admits for ever"),
         })

@@ -396,4 +396,37 @@ pub struct ConversationInspected {
     /// Ours: when the link stops admitting; null = never.
     #[serde(default)]
     pub link_expires_at: Option<String>,
+    /// Ours: whether the link admits nobody until it is replaced; told to the owner alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub link_revoked: Option<bool>,
+}
+
+/// `200` of `GET /v1/{namespace}/conversations`: ours, a page of the owner's conversations.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ConversationList {
+    /// In the order of their aliases.
+    pub conversations: Vec<ConversationListed>,
+    /// The value of `after` for the next page; absent or null on the last one.
+    #[serde(default)]
+    pub next: Option<String>,
+}
+
+/// One conversation of a [`ConversationList`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ConversationListed {
+    /// `conv_…`
+    pub conversation_id: String,
+    /// The account's namespace.
+    pub namespace: String,
+    /// Unique in the namespace.
+    pub alias: String,
+    /// When it was minted.
+    pub created_at: String,
+    /// Whether tokens are kept in the log.
+    pub durable: bool,
+    /// When the link stops admitting; null = never.
+    #[serde(default)]
+    pub link_expires_at: Option<String>,
+    /// Whether the link admits nobody until it is replaced.
+    pub link_revoked: bool,
 }
