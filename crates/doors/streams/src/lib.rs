@@ -1,9 +1,12 @@
 //! The token-streams door.
 pub mod config;
 pub mod directory;
+mod guide;
 pub mod link;
 pub mod live;
 pub mod metadata;
 pub mod names;
 pub mod records;
+pub mod routes;
+pub mod telemetry;
 pub mod wire;

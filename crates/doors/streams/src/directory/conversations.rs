@@ -91,7 +91,7 @@ impl DeleteConversationError {
     /// What the client is told.
     pub fn code(&self) -> Code {
         match self {
-            DeleteConversationError::NotFound => Code::ConversationNotFound,
+            DeleteConversationError::NotFound => Code::NotFound,
             DeleteConversationError::Storage(source) => source.code(),
         }
     }

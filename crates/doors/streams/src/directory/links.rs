@@ -50,7 +50,7 @@ impl ChangeLinkError {
     /// What the client is told.
     pub fn code(&self) -> Code {
         match self {
-            ChangeLinkError::NotFound => Code::ConversationNotFound,
+            ChangeLinkError::NotFound => Code::NotFound,
             ChangeLinkError::Storage(source) => source.code(),
         }
     }
