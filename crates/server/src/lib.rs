@@ -8,9 +8,11 @@
 //! - `router`, `observe`, `health`, `readiness`: what is around every request, and what the server says of itself
 //! - `counters`, `metrics`, `process`, [`logging`]: what can be seen from outside
 //! - [`signals`], `systemd`: who may tell it to stop, and who is told
+//! - [`maintenance`]: backup and restore, without a server
 
 pub mod config;
 pub mod logging;
+pub mod maintenance;
 pub mod signals;
 
 mod accept;

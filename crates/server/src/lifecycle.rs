@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ams_core::clock::{Clock, Entropy, SystemClock, SystemEntropy};
+use ams_core::clock::{SystemClock, SystemEntropy};
 use ams_core::close::Close;
 use ams_core::engine::{Engine, Records};
 use ams_core::ids::Minter;
@@ -87,32 +87,21 @@ impl Server {
         let address = listener.local_addr().map_err(|source| refused(config, source))?;
         let scheme = if certificate.is_some() { Scheme::Https } else { Scheme::Http };
 
-        let options = config.storage.clone();
-        let opened = tokio::task::spawn_blocking(move || storage::open(&options)).await;
-        let mut storage = opened.expect("opening the storage does not panic")?;
-        let (clock, entropy): (Arc<dyn Clock>, Arc<dyn Entropy>) = (Arc::new(SystemClock), Arc::new(SystemEntropy));
+        let mut storage = open(config).await?;
+        let environment = environment(config, scheme, address);
         let records = Records::new(storage.engine.clone());
-        let peppers = match peppers::take(config, &records, &*entropy).await {
+        let peppers = match peppers::take(config, &records, &*environment.entropy).await {
             Ok(peppers) => peppers,
             Err(error) => {
                 storage.engine.close().await;
                 return Err(error.into());
             }
         };
-        let trusted = config.network.trusted();
-        let connections = Connections::default();
-        let environment = Environment {
-            clock: clock.clone(),
-            entropy,
-            minter: Arc::new(Minter::default()),
-            origin: Origin::new(config.network.public_url.clone(), scheme, address.to_string(), trusted.clone()),
-            addresses: ClientAddresses::new(trusted),
-            connections: connections.clone(),
-        };
-        let rooms = Rooms::new(storage.engine.clone(), clock, RoomLimits::default());
+        let rooms = Rooms::new(storage.engine.clone(), environment.clock.clone(), RoomLimits::default());
         let doors = doors::all(config, Foundation { peppers, rooms, records, environment: environment.clone() });
 
         let counters = Arc::new(Counters::default());
+        let connections = environment.connections.clone();
         let slots = Slots::new(descriptors::connections_max(config.limits.max_connections, files), connections.clone());
         let readiness = Readiness::new(storage.engine.clone(), storage.data.clone());
         let health = Health {
@@ -237,6 +226,24 @@ async fn listener(address: SocketAddr) -> Result<TcpListener, StartError> {
         None => listen::bind(address),
     };
     listen().and_then(TcpListener::from_std).map_err(|source| StartError::Listen { address, source })
+}
+
+async fn open(config: &Config) -> Result<Storage, OpenError> {
+    let options = config.storage.clone();
+    let opened = tokio::task::spawn_blocking(move || storage::open(&options)).await;
+    opened.expect("opening the storage does not panic")
+}
+
+fn environment(config: &Config, scheme: Scheme, address: SocketAddr) -> Environment {
+    let trusted = config.network.trusted();
+    Environment {
+        clock: Arc::new(SystemClock),
+        entropy: Arc::new(SystemEntropy),
+        minter: Arc::new(Minter::default()),
+        origin: Origin::new(config.network.public_url.clone(), scheme, address.to_string(), trusted.clone()),
+        addresses: ClientAddresses::new(trusted),
+        connections: Connections::default(),
+    }
 }
 
 fn refused(config: &Config, source: io::Error) -> StartError {

@@ -42,6 +42,14 @@ pub enum PepperError {
         /// What is wrong with it; never what is in it.
         reason: String,
     },
+    /// The file is gone, or what is in it.
+    #[error("{} holds no `{key}`, and the data was made with one: put the file back", path.display())]
+    Lost {
+        /// The file.
+        path: PathBuf,
+        /// Which of the two.
+        key: &'static str,
+    },
     /// The data was made with another pepper.
     #[error(
         "the {name} is not the one this data was made with, and every link or credential would be refused: put back \
@@ -154,10 +162,7 @@ impl Kept {
                 self.changed = true;
                 Ok(made)
             }
-            None => {
-                let reason = format!("`{key}` is missing, and the data was made with one: put the file back");
-                Err(PepperError::Malformed { path: self.path.clone(), reason })
-            }
+            None => Err(PepperError::Lost { path: self.path.clone(), key }),
             Some(_) => Err(PepperError::Malformed { path: self.path.clone(), reason: format!("`{key}` is no text") }),
         }
     }
@@ -238,7 +243,7 @@ mod tests {
         let development = config(data.path(), &["--dev"]);
         assert!(matches!(take(&development, &records, &entropy).await, Err(PepperError::Different { .. })));
         std::fs::remove_file(data.path().join(FILE_NAME)).unwrap();
-        assert!(matches!(take(&kept, &records, &entropy).await, Err(PepperError::Malformed { .. })));
+        assert!(matches!(take(&kept, &records, &entropy).await, Err(PepperError::Lost { .. })));
         assert!(!data.path().join(FILE_NAME).exists(), "nothing is made in place of what is lost");
     }
 

@@ -1,6 +1,7 @@
 //! The commands, one file each.
 
 mod account;
+mod backup;
 mod completions;
 mod config;
 mod conversation;
@@ -8,6 +9,7 @@ mod join;
 mod listen;
 mod man;
 mod profile;
+mod restore;
 mod say;
 mod serve;
 
@@ -52,6 +54,8 @@ enum Command {
     Listen(listen::Options),
     Profile(profile::Options),
     Config(Box<config::Options>),
+    Backup(backup::Options),
+    Restore(restore::Options),
     Completions(completions::Options),
     Man(man::Options),
 }
@@ -69,6 +73,8 @@ pub(crate) fn main() -> ExitCode {
         Command::Listen(options) => client(&options.output.clone(), async |out| listen::run(options, out).await),
         Command::Profile(options) => local(&options.output, |out| profile::run(&options, out)),
         Command::Config(options) => local(&options.output().clone(), |out| config::run(*options, out)),
+        Command::Backup(options) => local(&options.output, |out| backup::run(&options, out)),
+        Command::Restore(options) => local(&options.output, |out| restore::run(&options, out)),
         Command::Completions(options) => local(&plain(), |out| completions::run(&options, out)),
         Command::Man(options) => local(&plain(), |out| man::run(&options, out)),
     }
