@@ -10,3 +10,5 @@ pub mod records;
 pub mod routes;
 pub mod telemetry;
 pub mod wire;
+
+pub use config::{Config, Peppers};

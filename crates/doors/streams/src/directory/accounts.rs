@@ -206,18 +206,22 @@ impl Directory {
         Ok(NewAccount { account, credential })
     }
 
-    /// Deletes an account, its conversations and their logs; its namespace is free afterwards. Answers the number of
-    /// conversations that went with it.
+    /// Deletes an account, its conversations and their logs; its namespace is free afterwards. `erased` is called for each
+    /// conversation that is gone, also if the deletion breaks off later.
     ///
     /// From the first step on the account can do nothing else, so that nothing is added behind the deletion's back; if a
     /// later step fails, the same credential can ask for the deletion again.
     ///
     /// # Errors
     /// When somebody else finished it, or the records or logs failed.
-    pub async fn delete_account(&self, account: &Account, live: &dyn Live) -> Result<u64, DeleteAccountError> {
+    pub async fn delete_account(
+        &self,
+        account: &Account,
+        live: &dyn Live,
+        erased: impl Fn() + Send,
+    ) -> Result<(), DeleteAccountError> {
         self.begin_account_deletion(account).await?;
         live.end_account(&account.id, INVALID_CREDENTIAL);
-        let mut deleted = 0;
         loop {
             let page = self.aliases(&account.namespace, None, DELETE_PAGE).await?;
             if page.is_empty() {
@@ -225,11 +229,10 @@ impl Directory {
             }
             for (name, index) in page {
                 self.erase_conversation(&name, &index, live).await?;
-                deleted += 1;
+                erased();
             }
         }
-        self.finish_account_deletion(account).await?;
-        Ok(deleted)
+        self.finish_account_deletion(account).await
     }
 
     async fn begin_account_deletion(&self, account: &Account) -> Result<(), DeleteAccountError> {

@@ -36,8 +36,9 @@ pub(super) async fn delete(control: Control, call: Call) -> Result<Response, Ref
     // Also an account whose deletion broke off is known here, so that it can be finished.
     let account = control.directory.account_to_delete(&credential).await?;
     let account = call.owned(account, 2)?;
-    let conversations = control.directory.delete_account(&account, &*control.live).await?;
-    control.telemetry.account_deleted(conversations);
+    let telemetry = control.telemetry.clone();
+    control.directory.delete_account(&account, &*control.live, || telemetry.conversation_deleted()).await?;
+    control.telemetry.account_deleted();
     Ok(answer::empty(StatusCode::NO_CONTENT))
 }
 

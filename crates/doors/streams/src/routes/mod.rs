@@ -12,7 +12,7 @@ mod throttle;
 
 use std::sync::Arc;
 
-use ams_web::Environment;
+use ams_web::{Environment, Reserved};
 use axum::Router;
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
@@ -27,6 +27,9 @@ use crate::telemetry::{Action, Telemetry};
 use call::Call;
 use refusal::Refusal;
 use throttle::Throttle;
+
+/// The fixed path segments of these routes.
+pub const RESERVED: Reserved = Reserved { roots: &[], v1: &["accounts", "telemetry"] };
 
 /// What the routes act on. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -71,7 +74,7 @@ pub fn router(control: Control) -> Router {
         ("/v1/{namespace}/conversations/{alias}", conversation),
         ("/v1/{namespace}/conversations/{alias}/link", link),
         ("/v1/{namespace}/conversations/{alias}/link/rotate", post(at(Action::RotateLink, links::rotate))),
-        ("/{namespace}/conversations/{alias}", get(at(Action::OpenLink, open::open))),
+        ("/{namespace}/conversations/{alias}", get(open_link)),
     ];
     let mut router = Router::new();
     for (path, methods) in routes {
@@ -79,6 +82,11 @@ pub fn router(control: Control) -> Router {
         router = router.route(path, methods.clone()).route(&format!("{path}/"), methods);
     }
     router.with_state(control)
+}
+
+/// What a link answers to a `GET` that is no upgrade.
+pub(crate) async fn open_link(control: State<Control>, request: Request) -> Response {
+    at(Action::OpenLink, open::open)(control, request).await
 }
 
 /// The answer to what is not there, also for other parts of this door.

@@ -8,12 +8,14 @@ mod report;
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use ams_core::clock::{Clock, Timestamp};
 use ams_core::close::Close;
 use ams_core::engine::{Records, Stored, Transaction};
 use ams_web::metrics::Sample;
 use serde::{Deserialize, Serialize};
+use tokio::sync::OnceCell;
 
 pub use counters::Action;
 use counters::{Counters, Counts, Metric};
@@ -25,6 +27,8 @@ use crate::records::{StorageError, Version1};
 pub const DAYS_KEPT: usize = 7;
 /// The one record of this kind.
 const RECORD_NAME: &str = "counts";
+/// How much counting a crash can cost.
+pub const SAVE_INTERVAL: Duration = Duration::from_secs(60);
 
 /// The door's counters. One for all connections; every method may be called from anywhere.
 ///
@@ -39,6 +43,7 @@ pub struct Telemetry {
     streams_now: AtomicI64,
     conversations_now: AtomicI64,
     ledger: Mutex<Ledger>,
+    loaded: OnceCell<()>,
 }
 
 /// The counts by day.
@@ -60,30 +65,55 @@ struct Day {
 }
 
 impl Telemetry {
-    /// Starts with what was saved before, or from nothing.
-    ///
-    /// # Errors
-    /// When the records failed.
-    pub async fn load(records: Records, clock: Arc<dyn Clock>) -> Result<Self, StorageError> {
-        let saved = records.get::<SavedCounts>(RECORD_NAME).await?.map(|(saved, _)| saved);
-        let ledger = Mutex::new(saved.map(Ledger::from).unwrap_or_default());
-        Ok(Telemetry {
+    /// Starts counting. What was saved before is added once [`Telemetry::load`] has read it.
+    pub fn new(records: Records, clock: Arc<dyn Clock>) -> Self {
+        Telemetry {
             clock,
             records,
             counters: Counters::default(),
             streams_now: AtomicI64::new(0),
             conversations_now: AtomicI64::new(0),
-            ledger,
-        })
+            ledger: Mutex::default(),
+            loaded: OnceCell::new(),
+        }
     }
 
-    /// Saves the counts. Called each minute and when the server stops; what was counted since is lost in a crash.
+    /// Adds what was saved before; once, however often it is called.
+    ///
+    /// # Errors
+    /// When the records failed; then it can be called again.
+    pub async fn load(&self) -> Result<(), StorageError> {
+        let load = async || {
+            let saved = self.records.get::<SavedCounts>(RECORD_NAME).await?.map(|(saved, _)| saved);
+            self.cut().absorb(saved.map(Ledger::from).unwrap_or_default());
+            Ok(())
+        };
+        self.loaded.get_or_try_init(load).await.copied()
+    }
+
+    /// Saves the counts, together with what was saved before. Called each minute and when the server stops; what was
+    /// counted since is lost in a crash.
     ///
     /// # Errors
     /// When the records failed; nothing is lost by that, the next save has it.
     pub async fn save(&self) -> Result<(), StorageError> {
+        self.load().await?;
         let saved = SavedCounts::from(&*self.cut());
         Ok(self.records.transact(Transaction::default().put(RECORD_NAME, &saved)?).await?)
+    }
+
+    /// Loads now, saves each [`SAVE_INTERVAL`] and once more when `stop` is ready. A failure is logged, and made good by
+    /// the next save.
+    pub async fn keep_saved(&self, stop: impl Future<Output = ()>) {
+        tokio::pin!(stop);
+        logged(self.load().await);
+        loop {
+            let stopped = tokio::time::timeout(SAVE_INTERVAL, &mut stop).await.is_ok();
+            logged(self.save().await);
+            if stopped {
+                return;
+            }
+        }
     }
 
     /// A token of this many bytes was taken in.
@@ -105,10 +135,9 @@ impl Telemetry {
         self.counters.add(Metric::AccountsCreated, 1);
     }
 
-    /// An account was deleted, and so many conversations with it.
-    pub fn account_deleted(&self, conversations: u64) {
+    /// An account was deleted; its conversations are counted one by one.
+    pub fn account_deleted(&self) {
         self.counters.add(Metric::AccountsDeleted, 1);
-        self.counters.add(Metric::ConversationsDeleted, conversations);
     }
 
     /// A conversation was minted.
@@ -191,15 +220,32 @@ impl Ledger {
         self.total.add(&fresh);
         let last = self.days.back().map(|last| last.day);
         // A clock that steps back over midnight goes on with the day that was begun.
-        let day = last.map_or(now.day(), |last| last.max(now.day()));
-        if last != Some(day) {
-            self.days.push_back(Day { day, counts: Counts::default() });
+        let today = last.map_or(now.day(), |last| last.max(now.day()));
+        self.on(today).add(&fresh);
+        self.days.retain(|kept| today - (DAYS_KEPT as i64) < kept.day);
+    }
+
+    /// Adds what an earlier process counted. Days that are too old by now go at the next booking.
+    fn absorb(&mut self, earlier: Ledger) {
+        self.total.add(&earlier.total);
+        for Day { day, counts } in earlier.days {
+            self.on(day).add(&counts);
         }
-        if let Some(today) = self.days.back_mut() {
-            today.counts.add(&fresh);
+    }
+
+    /// The counts of a day.
+    fn on(&mut self, day: i64) -> &mut Counts {
+        let place = self.days.partition_point(|kept| kept.day < day);
+        if self.days.get(place).is_none_or(|kept| kept.day != day) {
+            self.days.insert(place, Day { day, counts: Counts::default() });
         }
-        let oldest = day - DAYS_KEPT as i64;
-        self.days.retain(|kept| oldest < kept.day);
+        &mut self.days[place].counts
+    }
+}
+
+fn logged(done: Result<(), StorageError>) {
+    if let Err(error) = done {
+        tracing::error!(error = &error as &dyn std::error::Error, "telemetry could not be read or saved");
     }
 }
 

@@ -1,5 +1,6 @@
 //! Two who want the same at the same time. The engine gives way before each write, so that they truly meet.
 
+use futures_util::FutureExt;
 use http::Method;
 
 use crate::world::World;
@@ -90,4 +91,20 @@ async fn twins_of_a_deletion_leave_a_successor_alone() {
         assert_eq!(world.get(&next.link()).await.status, 200);
         assert_eq!(delete().await.status, 204);
     }
+}
+
+#[tokio::test]
+async fn what_was_begun_is_finished_though_its_client_goes_away() {
+    let world = World::new().await;
+    let credential = world.account("demo").await;
+    let made = world.conversation("demo", &credential, r#"{"alias":"a"}"#).await;
+    let rotate = world.post("/v1/demo/conversations/a/link/rotate").bearer(&credential).into_future();
+    assert!(rotate.now_or_never().is_none(), "the request is dropped in the middle");
+    let mut said = Vec::new();
+    for _ in 0..100 {
+        tokio::task::yield_now().await;
+        said.extend(world.live.said());
+    }
+    assert_eq!(said, [format!("end {} 4001 invalid_magic_link", made.text("conversation_id"))]);
+    assert_eq!(world.get(&made.link()).await.status, 404);
 }

@@ -225,3 +225,14 @@ async fn what_breaks_behind_is_said_without_details() {
     *world.engine.fails.lock().unwrap() = None;
     world.account("demo").await;
 }
+
+#[tokio::test]
+async fn a_panic_is_a_refusal_too() {
+    let world = World::new().await;
+    let credential = world.account("demo").await;
+    let made = world.conversation("demo", &credential, r#"{"alias":"a"}"#).await;
+    world.live.panics.store(true, std::sync::atomic::Ordering::Relaxed);
+    let broken = world.get(&format!("/v1/demo/conversations/a?t={}", made.token())).await;
+    assert_eq!(broken.refusal(), (500, "server_error".into()));
+    assert!(!broken.body.contains("as told"));
+}
