@@ -9,35 +9,35 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 /// What no answer of a healthy server takes; only a failing test waits for it.
-pub const DEADLINE: Duration = Duration::from_secs(20);
+pub(crate) const DEADLINE: Duration = Duration::from_secs(20);
 
 /// The configuration of these words, on a free port, keeping nothing.
-pub fn config(words: &[&str]) -> Config {
+pub(crate) fn config(words: &[&str]) -> Config {
     let all = ["--listen", "127.0.0.1:0", "--ephemeral"].iter().chain(words);
     Given::from_words(all).unwrap().load(|_| None).unwrap().config
 }
 
-pub async fn start(words: &[&str]) -> Running {
+pub(crate) async fn start(words: &[&str]) -> Running {
     Server::start(&config(words)).await.unwrap()
 }
 
-pub async fn stop(running: Running) {
+pub(crate) async fn stop(running: Running) {
     running.stop();
     timeout(DEADLINE, running.wait()).await.expect("the server stops in time");
 }
 
-pub async fn connect(running: &Running) -> TcpStream {
+pub(crate) async fn connect(running: &Running) -> TcpStream {
     TcpStream::connect(running.address()).await.unwrap()
 }
 
 /// Says something and reads until the other side closes.
-pub async fn say(stream: &mut TcpStream, text: &str) -> String {
+pub(crate) async fn say(stream: &mut TcpStream, text: &str) -> String {
     stream.write_all(text.as_bytes()).await.unwrap();
     rest(stream).await
 }
 
 /// Reads until the other side closes.
-pub async fn rest(stream: &mut (impl AsyncRead + Unpin)) -> String {
+pub(crate) async fn rest(stream: &mut (impl AsyncRead + Unpin)) -> String {
     let mut answer = Vec::new();
     // A reset is an end, too.
     let _ = timeout(DEADLINE, stream.read_to_end(&mut answer)).await.expect("the server closes in time");
@@ -45,7 +45,7 @@ pub async fn rest(stream: &mut (impl AsyncRead + Unpin)) -> String {
 }
 
 /// Reads until `end` has come, which stays the last thing read.
-pub async fn until(stream: &mut (impl AsyncRead + Unpin), end: &str) -> String {
+pub(crate) async fn until(stream: &mut (impl AsyncRead + Unpin), end: &str) -> String {
     let mut answer = String::new();
     while !answer.ends_with(end) {
         let byte = timeout(DEADLINE, stream.read_u8()).await.expect("the server answers in time");
@@ -55,7 +55,7 @@ pub async fn until(stream: &mut (impl AsyncRead + Unpin), end: &str) -> String {
 }
 
 /// One request on a connection of its own.
-pub async fn get(running: &Running, path: &str) -> String {
+pub(crate) async fn get(running: &Running, path: &str) -> String {
     let mut stream = connect(running).await;
     say(&mut stream, &format!("GET {path} HTTP/1.1\r\nhost: {}\r\nconnection: close\r\n\r\n", running.address())).await
 }
