@@ -106,6 +106,9 @@ impl SqliteEngine {
     fn start_close(&self) {
         let threads = self.threads.lock().unwrap_or_else(PoisonError::into_inner).take();
         let Some(threads) = threads else { return };
+        // At once, and not when the thread below gets to it: what comes after the call of `close` is refused.
+        self.shared.commands.close();
+        self.shared.control.close();
         let (shared, closed) = (Arc::clone(&self.shared), self.closed.clone());
         let finish = move || {
             threads.finish(&shared);

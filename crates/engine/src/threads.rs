@@ -58,10 +58,9 @@ impl Threads {
         })
     }
 
-    /// Ends all threads once they have done what waits, empties the journal, and lets go of the directory.
+    /// Ends all threads once they have done what waits in their queues, which must be closed; empties the journal, and
+    /// lets go of the directory.
     pub(crate) fn finish(self, shared: &Shared) {
-        shared.commands.close();
-        shared.control.close();
         let journal = join(self.committer);
         shared.flush.close();
         join(self.flusher);
