@@ -108,6 +108,9 @@ pub enum ConnectError {
     /// Headers can only be sent with a credential.
     #[error("joining by headers needs a credential")]
     HeadersWithoutCredential,
+    /// There is no header for it.
+    #[error("joining by headers cannot read from a seq on; ask for a time or for the newest instead")]
+    SeqInHeaders,
     /// There is nobody to trust for `wss`.
     #[error("{0}")]
     Tls(String),
@@ -344,7 +347,8 @@ fn upgrade(link: &MagicLink, wish: &Wish) -> Result<Request, ConnectError> {
         headers.push(("x-ams-subscribe-streams", ids.join(",")));
     }
     match wish.from {
-        ReadFrom::Live | ReadFrom::Seq(_) => {}
+        ReadFrom::Live => {}
+        ReadFrom::Seq(_) => return Err(ConnectError::SeqInHeaders),
         ReadFrom::Millis(millis) => headers.push(("x-ams-since-ts", millis.to_string())),
         ReadFrom::Last(count) => headers.push(("x-ams-last-n", count.to_string())),
     }
@@ -353,4 +357,65 @@ fn upgrade(link: &MagicLink, wish: &Wish) -> Result<Request, ConnectError> {
         request.headers_mut().insert(name, value);
     }
     Ok(request)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(wish: &Wish) -> Result<Vec<(String, String)>, ConnectError> {
+        let link: MagicLink = "https://h/a/conversations/b?t=x".parse().unwrap();
+        let request = upgrade(&link, wish)?;
+        let ours = request
+            .headers()
+            .iter()
+            .filter(|(name, _)| name.as_str() == "authorization" || name.as_str().starts_with("x-ams-"));
+        Ok(ours.map(|(name, value)| (name.to_string(), value.to_str().unwrap().to_owned())).collect())
+    }
+
+    fn everything() -> Wish {
+        let identity = Identity {
+            credential: Some(Credential::new("ams_sk_1")),
+            stream_name: Some("ann".to_owned()),
+            stream_metadata: Some(RawValue::from_string("{\"a\":\"ü\"}".to_owned()).unwrap()),
+            peer_identity: None,
+        };
+        Wish {
+            identity,
+            handshake: Handshake::Headers,
+            self_subscribe: true,
+            subscribe_streams: Some(vec!["str_1".to_owned(), "str_2".to_owned()]),
+            from: ReadFrom::Last(5),
+            receipts: false,
+        }
+    }
+
+    #[test]
+    fn headers_say_all_that_headers_can() {
+        let said = headers(&everything()).unwrap();
+        let want = [
+            ("authorization", "Bearer ams_sk_1"),
+            ("x-ams-stream-name", "ann"),
+            ("x-ams-stream-metadata", "eyJhIjoiw7wifQ=="),
+            ("x-ams-self-subscribe", "true"),
+            ("x-ams-subscribe-streams", "str_1,str_2"),
+            ("x-ams-last-n", "5"),
+        ];
+        assert_eq!(said, want.map(|(name, value)| (name.to_owned(), value.to_owned())));
+        let seq = Wish { from: ReadFrom::Seq(1), ..everything() };
+        assert!(matches!(headers(&seq), Err(ConnectError::SeqInHeaders)));
+    }
+
+    #[test]
+    fn the_first_frame_says_all_and_the_upgrade_nothing() {
+        let wish = Wish { handshake: Handshake::Attach, receipts: true, ..everything() };
+        assert!(headers(&wish).unwrap().is_empty());
+        let said: serde_json::Value = serde_json::from_str(&attach(&wish)).unwrap();
+        let want = serde_json::json!({
+            "type": "attach", "stream_name": "ann", "stream_metadata": {"a": "ü"}, "credential": "ams_sk_1",
+            "self_subscribe": true, "subscribe_streams": ["str_1", "str_2"], "last_n": 5, "receipts": true,
+        });
+        assert_eq!(said, want);
+        assert_eq!(attach(&Wish::default()), r#"{"type":"attach"}"#);
+    }
 }

@@ -26,13 +26,12 @@ pub(crate) struct Screen {
     output: Output,
     printer: Printer,
     place: String,
-    own_stream: Option<String>,
 }
 
 impl Screen {
     pub(crate) fn new(manner: Manner, link: &MagicLink, output: &Output) -> Self {
         let place = format!("{}/{}", link.namespace(), link.alias());
-        Screen { manner, output: output.clone(), printer: Printer::new(output.clone()), place, own_stream: None }
+        Screen { manner, output: output.clone(), printer: Printer::new(output.clone()), place }
     }
 
     /// Shows an event; says whether it was a token.
@@ -103,7 +102,6 @@ impl Screen {
     }
 
     fn joined(&mut self, joined: &Joined, continuity: Continuity) -> Result<(), Failure> {
-        self.own_stream = Some(joined.stream_id.clone());
         let text = match continuity {
             Continuity::First => {
                 let names: Vec<_> = joined.peers.iter().map(|peer| harmless(&peer.stream_name)).collect();
@@ -112,8 +110,8 @@ impl Screen {
                 } else {
                     format!("here: {}", names.join(", "))
                 };
-                let kept = if joined.durable { ", kept on disk" } else { "" };
-                format!("joined {}{kept} as {}; {here}", self.place, joined.stream_name)
+                let kept = if joined.durable { " (kept on disk)" } else { "" };
+                format!("joined {}{kept} as {}; {here}", self.place, harmless(&joined.stream_name))
             }
             Continuity::Resumed => "back; nothing was missed".to_owned(),
             Continuity::Gap => "back; something may have been missed".to_owned(),

@@ -7,7 +7,7 @@ use ams_door_streams::wire::{Joined, Receipt, Replay, ServerFrame, Token};
 use proptest::prelude::*;
 
 use super::state::{Continuity, Next, State, Window};
-use crate::{ReadFrom, Wish};
+use crate::{Handshake, ReadFrom, Wish};
 
 /// One thing that happens.
 #[derive(Debug, Clone)]
@@ -314,6 +314,20 @@ fn the_newest_few_are_asked_for_again_when_none_of_them_came() {
     assert!(client.received(&token(16, "a")));
     client.lost();
     assert_eq!(client.wish().from, ReadFrom::Seq(17));
+}
+
+#[test]
+fn who_joins_by_headers_comes_back_without_asking_for_more_than_headers_can() {
+    let wish = Wish { handshake: Handshake::Headers, from: ReadFrom::Last(5), ..Wish::default() };
+    let mut client = State::new(wish, Window::default(), "k-".to_owned());
+    client.joined(&joined(20, Some(Replay::Complete)), true);
+    client.submit("a");
+    assert_eq!(client.next_frame().as_deref(), Some(r#"{"type":"token","data":"a"}"#));
+    assert!(client.is_confirmed_before(1), "nobody confirms it");
+    client.received(&token(21, "x"));
+    client.lost();
+    assert_eq!(client.wish().from, ReadFrom::Live);
+    assert_eq!(client.joined(&joined(30, None), true), Next::GoOn(Continuity::Gap));
 }
 
 #[test]

@@ -109,9 +109,10 @@ impl State {
     pub(super) fn wish(&self) -> Wish {
         let mut wish = self.wish.clone();
         if self.been_in {
-            wish.from = match (&self.wish.from, self.cursor) {
-                (ReadFrom::Millis(millis), 0) => ReadFrom::Millis(*millis),
-                _ => ReadFrom::Seq(self.cursor.max(self.floor) + 1),
+            wish.from = match (self.wish.handshake, &self.wish.from, self.cursor) {
+                (Handshake::Headers, _, _) => ReadFrom::Live,
+                (Handshake::Attach, ReadFrom::Millis(millis), 0) => ReadFrom::Millis(*millis),
+                (Handshake::Attach, _, cursor) => ReadFrom::Seq(cursor.max(self.floor) + 1),
             };
         }
         wish
