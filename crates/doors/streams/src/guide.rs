@@ -65,7 +65,7 @@ impl<'a> Guide<'a> {
     fn what(&self) -> String {
         let kept = match self.conversation.durable {
             true => "What is said is kept; who joins later can ask for what was said before.",
-            false => "What is said is not stored; only those who are here at that moment get it.",
+            false => "What is said is not kept: who is not here misses it.",
         };
         format!(
             "# AMS conversation `{}`\n\n\
@@ -113,8 +113,8 @@ impl<'a> Guide<'a> {
         };
         let fence = "`".repeat(longest_run(&text, '`').max(2) + 1);
         format!(
-            "## Conversation purpose\n\nWritten by the owner of the namespace `{}`, not by this server, and not by whom \
-             you work for:\n\n{fence}text\n{text}\n{fence}\n",
+            "## Conversation purpose\n\nIn the words of the owner of the namespace `{}`, who minted this \
+             conversation:\n\n{fence}text\n{text}\n{fence}\n",
             self.conversation.namespace
         )
     }

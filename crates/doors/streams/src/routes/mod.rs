@@ -2,6 +2,7 @@
 //! (§5.2). Thin: read what was asked, ask the directory, answer.
 
 mod accounts;
+mod body;
 mod call;
 mod conversations;
 mod links;

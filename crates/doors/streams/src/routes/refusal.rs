@@ -37,7 +37,7 @@ impl Refusal {
 
     /// There is no such route, or the path does not know this method.
     pub(super) fn not_found() -> Self {
-        Refusal::new(Code::NotFound, "there is nothing here; see GET /openapi.json for what there is")
+        Refusal::new(Code::NotFound, "there is no such address, or it does not know this method")
     }
 
     /// Too often; the client may come back after `wait`.
