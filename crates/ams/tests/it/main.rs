@@ -1,3 +1,4 @@
 //! The program as it is run: one file per topic.
 
 mod cli;
+mod operation;
