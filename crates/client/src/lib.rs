@@ -15,15 +15,17 @@ mod close;
 mod connection;
 mod credential;
 mod error;
+mod handshake;
 mod link;
 pub mod session;
 mod tls;
 
 pub use api::{Answer, Api, CredentialRotated, LinkStanding};
 pub use close::{Closed, Fatal};
-pub use connection::{ConnectError, Connection, ConnectionLost, Handshake, Identity, ReadFrom, Received, Wish};
+pub use connection::{ConnectError, Connection, ConnectionLost, Received};
 pub use credential::Credential;
 pub use error::{ApiError, Refusal};
+pub use handshake::{Handshake, Identity, ReadFrom, Wish};
 pub use link::{LinkError, MagicLink, is_label};
 pub use tls::{Tls, TlsError};
 

@@ -206,8 +206,10 @@ impl Driver {
                 () = has_room(&self.ends.outbox), if !self.pending.is_empty() => self.hand_over(),
                 () = self.ends.outbox.closed(), if self.outbox_open => self.outbox_open = false,
                 now = line.pulse.tick() => {
-                    // A reader that is slow hears nothing because it does not listen.
-                    if reading && SILENCE_MAX < now - line.heard_at {
+                    if !reading {
+                        // A reader that is slow hears nothing because it does not listen.
+                        line.heard_at = now;
+                    } else if SILENCE_MAX < now - line.heard_at {
                         return Gone::Lost(Closed::broken("the server is silent"));
                     }
                     line.ping_due = true;

@@ -6,3 +6,4 @@ mod api;
 mod connection;
 mod fake;
 mod session;
+mod tls;
