@@ -32,6 +32,16 @@ pub(crate) fn label(text: &str) -> Result<String, String> {
     Err("1 to 63 of a-z, 0-9 and -, the first not -".to_owned())
 }
 
+/// A stream's name (token streams §2.2).
+pub(crate) fn stream_name(text: &str) -> Result<String, String> {
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
+    let starts_well = text.bytes().next().is_some_and(|byte| byte.is_ascii_alphanumeric());
+    if starts_well && text.len() <= 63 && text.bytes().all(allowed) {
+        return Ok(text.to_owned());
+    }
+    Err("1 to 63 of a-z, A-Z, 0-9, ., _ and -, the first a letter or digit".to_owned())
+}
+
 /// A magic link, or `@FILE` with one, which keeps it out of the process list.
 pub(crate) fn link(text: &str) -> Result<MagicLink, String> {
     text_or_file(text)?.parse().map_err(|error: ams_client::LinkError| error.to_string())
@@ -117,6 +127,16 @@ mod tests {
         assert_eq!(from("1970-01-01T00:00:05Z"), Ok(ReadFrom::Millis(5_000)));
         assert_eq!(from("1m"), Ok(ReadFrom::Millis(40_000)));
         assert!(from("yesterday").is_err());
+    }
+
+    #[test]
+    fn a_stream_name_is_checked_before_the_server_does() {
+        for good in ["a", "Agent-7_b.c", &"x".repeat(63)] {
+            assert_eq!(stream_name(good).as_deref(), Ok(good));
+        }
+        for bad in ["", "-a", ".a", "a b", "ü", &"x".repeat(64)] {
+            assert!(stream_name(bad).is_err(), "{bad:?}");
+        }
     }
 
     #[test]

@@ -65,7 +65,7 @@ struct Create {
     #[arg(long, value_name = "JSON", value_parser = values::json_object)]
     metadata: Option<Box<RawValue>>,
     /// The name of one's own stream in it [default: one is made up]
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", value_parser = values::stream_name)]
     stream_name: Option<String>,
     /// The link admits for this long, such as 1h or 7d [default: for ever]
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]

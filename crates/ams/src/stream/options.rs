@@ -21,7 +21,7 @@ pub(crate) struct Options {
     #[arg(value_name = "LINK", value_parser = values::link)]
     pub(crate) link: MagicLink,
     /// Name of the own stream, such as reviewer; a name keeps its stream across calls [default: one is made up]
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", value_parser = values::stream_name)]
     name: Option<String>,
     /// What the stream says of itself: a JSON object, or @FILE
     #[arg(long, value_name = "JSON", value_parser = values::json_object)]
