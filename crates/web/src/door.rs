@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use futures_util::future::BoxFuture;
+
 use crate::metrics::Sample;
 
 /// A door: its routes, and what the rest of the server must know of it.
@@ -15,7 +17,13 @@ pub struct Door {
     pub reserved: Reserved,
     /// What it counts, read at each scrape of `/metrics`.
     pub samples: Samples,
+    /// What it does beside answering, from the start until the future it is given is ready. The server waits for it
+    /// before it closes the engine.
+    pub background: Background,
 }
+
+/// A door's own work: runs until `stop` is ready, and then finishes what must not be lost.
+pub type Background = Arc<dyn Fn(BoxFuture<'static, ()>) -> BoxFuture<'static, ()> + Send + Sync>;
 
 /// Reads a door's counters and gauges as they are now; must not block.
 pub type Samples = Arc<dyn Fn() -> Vec<Sample> + Send + Sync>;

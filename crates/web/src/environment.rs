@@ -7,6 +7,7 @@ use ams_core::ids::Minter;
 
 use crate::address::ClientAddresses;
 use crate::origin::Origin;
+use crate::ws::Connections;
 
 /// Time, randomness, ids, and how this server is reached. Cheap to clone; one for all doors.
 #[derive(Debug, Clone)]
@@ -21,4 +22,6 @@ pub struct Environment {
     pub origin: Origin,
     /// Who is at the other end, behind trusted proxies.
     pub addresses: ClientAddresses,
+    /// Where every WebSocket connection is registered, so that the server can count and close them.
+    pub connections: Connections,
 }

@@ -5,6 +5,7 @@
 //! - [`bearer`](mod@bearer), [`body`], [`request_id`]: what is read of every request
 //! - [`answer`], [`cors`]: what every answer looks like
 //! - [`metrics`]: what a door counts
+//! - [`ws`]: WebSocket, from the upgrade to the close
 
 pub mod address;
 pub mod answer;
@@ -16,6 +17,7 @@ pub mod environment;
 pub mod metrics;
 pub mod origin;
 pub mod request_id;
+pub mod ws;
 
 pub use address::{ClientAddresses, PeerAddress, TrustedProxies};
 pub use bearer::bearer;

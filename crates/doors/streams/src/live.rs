@@ -4,14 +4,8 @@ use ams_core::close::Close;
 use ams_core::engine::EngineError;
 use futures_util::future::BoxFuture;
 
+pub use crate::close::{CONVERSATION_NOT_FOUND, INVALID_CREDENTIAL, INVALID_MAGIC_LINK};
 use crate::wire::Peer;
-
-/// The link was revoked or replaced: ends those who came by the link alone, never those who showed a credential.
-pub const INVALID_MAGIC_LINK: Close = Close::new(4001, "invalid_magic_link");
-/// The credential was replaced, or its account is gone: ends every stream of that account.
-pub const INVALID_CREDENTIAL: Close = Close::new(4002, "invalid_credential");
-/// The conversation was deleted: ends everybody in it.
-pub const CONVERSATION_NOT_FOUND: Close = Close::new(4005, "conversation_not_found");
 
 /// The connections of this server, as the control plane sees them.
 ///

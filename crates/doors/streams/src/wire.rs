@@ -107,6 +107,14 @@ pub struct PeerIdentity<'a> {
     pub client: Option<Cow<'a, str>>,
 }
 
+impl PeerIdentity<'_> {
+    /// The same, free of the frame it was read from.
+    pub fn into_owned(self) -> PeerIdentity<'static> {
+        let own = |text: Option<Cow<'_, str>>| text.map(|text| Cow::Owned(text.into_owned()));
+        PeerIdentity { kind: self.kind, model: own(self.model), client: own(self.client) }
+    }
+}
+
 /// What is behind a stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -294,6 +302,9 @@ pub struct Receipt {
     /// Only ever true: the key was seen before and nothing was emitted again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub duplicate: Option<bool>,
+    /// `key_reused`: the key stands for another token, at `seq`; this one was not emitted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
 }
 
 /// The body of every HTTP refusal (§2.1).

@@ -160,6 +160,15 @@ impl Directory {
         if account.deleting { Err(AuthenticateError::Unknown) } else { Ok(account) }
     }
 
+    /// Whether an account is still there with the credential it had when it was read.
+    ///
+    /// # Errors
+    /// When the records failed.
+    pub async fn is_unchanged(&self, account: &Account) -> Result<bool, StorageError> {
+        let found = self.0.records.get::<Account>(&account.id).await?;
+        Ok(found.is_some_and(|(now, _)| !now.deleting && now.credential == account.credential))
+    }
+
     /// The same, and also finds an account whose deletion was begun but not finished, for no other purpose than that.
     ///
     /// # Errors

@@ -4,6 +4,7 @@
 mod accounts;
 mod body;
 mod call;
+mod connect;
 mod conversations;
 mod links;
 mod open;
@@ -22,6 +23,7 @@ use futures_util::future::BoxFuture;
 use tracing::Instrument;
 
 use crate::config::Config;
+use crate::connect::Gate;
 use crate::directory::Directory;
 use crate::live::Live;
 use crate::telemetry::{Action, Telemetry};
@@ -83,6 +85,15 @@ pub fn router(control: Control) -> Router {
         router = router.route(path, methods.clone()).route(&format!("{path}/"), methods);
     }
     router.with_state(control)
+}
+
+/// The whole door: the HTTP routes, and the upgrades.
+pub(crate) fn door(control: Control, gate: Gate) -> Router {
+    let path = "/{namespace}/conversations/{alias}/connect";
+    let methods = get(connect::upgrade_required).fallback(not_found);
+    let connecting = Router::new().route(path, methods.clone()).route(&format!("{path}/"), methods);
+    let routes = connecting.with_state(gate.clone()).merge(router(control));
+    routes.layer(axum::middleware::from_fn_with_state(gate, connect::upgrades_first))
 }
 
 /// What a link answers to a `GET` that is no upgrade.
