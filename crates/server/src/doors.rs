@@ -30,6 +30,7 @@ mod tests {
     use ams_core::engine::{Engine, MemoryEngine};
     use ams_core::limits::RoomLimits;
     use ams_core::secret::{Pepper, Secret};
+    use ams_door_streams::names::Namespace;
     use ams_web::door::Reserved;
     use axum::Router;
 
@@ -85,11 +86,24 @@ mod tests {
         }
     }
 
+    /// What the server itself occupies.
+    const OWN: Reserved = Reserved { roots: &["healthz", "readyz", "metrics", "version"], v1: &[] };
+
+    #[tokio::test]
+    async fn what_is_claimed_is_no_namespace() {
+        for reserved in doors().iter().map(|door| door.reserved).chain([OWN]) {
+            for segment in reserved.roots.iter().chain(reserved.v1) {
+                // Namespaces hold no other characters, so that nothing else can meet.
+                let possible = segment.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
+                assert!(!possible || Namespace::is_reserved(segment), "a namespace could be called {segment}");
+            }
+        }
+    }
+
     #[tokio::test]
     async fn no_two_doors_claim_the_same() {
-        let own = Reserved { roots: &["healthz", "readyz", "metrics", "version"], v1: &[] };
         let mut seen = HashSet::new();
-        for (name, reserved) in doors().iter().map(|door| (door.name, door.reserved)).chain([("server", own)]) {
+        for (name, reserved) in doors().iter().map(|door| (door.name, door.reserved)).chain([("server", OWN)]) {
             for claim in claims(&reserved) {
                 assert!(seen.insert(claim.clone()), "{name} claims {claim}, which is taken");
             }

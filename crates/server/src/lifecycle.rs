@@ -15,7 +15,7 @@ use ams_engine::OpenError;
 use ams_web::metrics::Sample;
 use ams_web::origin::Scheme;
 use ams_web::ws::Connections;
-use ams_web::{ClientAddresses, Environment, Origin};
+use ams_web::{ClientAddresses, Door, Environment, Origin};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
@@ -37,6 +37,9 @@ use crate::{descriptors, listen, process, router, systemd};
 
 /// How often the end looks whether WebSockets are gone; they close by themselves once they were told.
 const SOCKETS_LOOK: Duration = Duration::from_millis(20);
+
+/// How long doors may take at the end for what must not be lost, such as counts that were not saved yet.
+const BACKGROUND_TIME_MAX: Duration = Duration::from_secs(5);
 
 /// Why a server did not start.
 #[derive(Debug, thiserror::Error)]
@@ -125,7 +128,8 @@ impl Server {
             tasks: tasks.clone(),
         };
         let stop = CancellationToken::new();
-        let life = Life { readiness, connections, engine: storage.engine, drain, abort, tasks };
+        let background = Background::start(&doors);
+        let life = Life { readiness, connections, background, engine: storage.engine, drain, abort, tasks };
         let (patience, stopped) = (config.listen.drain_timeout, stop.clone());
         let task = tokio::spawn(async move { life.live(acceptor, patience, stopped).await });
         Ok(Running { address, scheme, certificate, stop, task })
@@ -171,6 +175,7 @@ impl Running {
 struct Life {
     readiness: Readiness,
     connections: Connections,
+    background: Background,
     engine: Arc<dyn Engine>,
     drain: CancellationToken,
     abort: CancellationToken,
@@ -204,6 +209,7 @@ impl Life {
             // Each task only has to notice; a handler that blocks its thread cannot.
             let _ = timeout(Duration::from_secs(1), self.tasks.wait()).await;
         }
+        self.background.finish().await;
         self.engine.close().await;
         watch.inspect(tokio::task::AbortHandle::abort);
         tracing::info!("stopped");
@@ -216,6 +222,30 @@ impl Life {
             // One that was just being handed over missed the first call.
             self.connections.close_all(Close::RESTART);
             sleep(SOCKETS_LOOK).await;
+        }
+    }
+}
+
+/// What doors do beside answering.
+struct Background {
+    stop: CancellationToken,
+    tasks: TaskTracker,
+}
+
+impl Background {
+    fn start(doors: &[Door]) -> Self {
+        let background = Background { stop: CancellationToken::new(), tasks: TaskTracker::new() };
+        for door in doors {
+            background.tasks.spawn((door.background)(Box::pin(background.stop.clone().cancelled_owned())));
+        }
+        background.tasks.close();
+        background
+    }
+
+    async fn finish(&self) {
+        self.stop.cancel();
+        if timeout(BACKGROUND_TIME_MAX, self.tasks.wait()).await.is_err() {
+            tracing::warn!("a door did not finish its own work in time; what it had not saved is lost");
         }
     }
 }
@@ -250,7 +280,7 @@ fn refused(config: &Config, source: io::Error) -> StartError {
     StartError::Listen { address: config.listen.listen, source }
 }
 
-fn registry(counters: &Counters, slots: &Slots, storage: &mut Storage, doors: &[ams_web::Door]) -> Metrics {
+fn registry(counters: &Counters, slots: &Slots, storage: &mut Storage, doors: &[Door]) -> Metrics {
     let slots = slots.clone();
     let frame = metrics::source(move || {
         let open = "Connections open now.";

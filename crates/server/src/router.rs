@@ -72,6 +72,7 @@ pub(crate) mod tests {
             routes: Router::new().route("/panic/{text}", axum::routing::get(panics)),
             reserved: Reserved { roots: &["panic"], v1: &[] },
             samples: metrics::source(Vec::new),
+            background: Arc::new(|_| Box::pin(std::future::ready(()))),
         };
         let counters = Arc::new(Counters::default());
         let health = Health {
