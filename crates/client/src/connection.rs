@@ -48,9 +48,6 @@ pub enum ConnectError {
     /// Headers can only be sent with a credential.
     #[error("joining by headers needs a credential")]
     HeadersWithoutCredential,
-    /// There is no header for it.
-    #[error("joining by headers cannot read from a seq on; ask for a time or for the newest instead")]
-    SeqInHeaders,
     /// There is nobody to trust for `wss`.
     #[error("{0}")]
     Tls(String),

@@ -15,12 +15,11 @@ use crate::{ConnectError, Credential, MagicLink};
 /// How the client says who it is (§3.2).
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Handshake {
-    /// In the first frame, `attach`. Needed for entering by link alone, for receipts and for resuming by `seq`; every
-    /// server of this project takes it.
+    /// In the first frame, `attach`. The one way to enter by link alone; every server of this project takes it.
     #[default]
     Attach,
-    /// In headers of the upgrade, for servers that know nothing else. Needs a credential; gets no receipts, and
-    /// resumes without what was said meanwhile.
+    /// In headers of the upgrade: the published protocol, which other servers know too. Needs a credential, and cannot
+    /// carry a peer identity.
     Headers,
 }
 
@@ -107,9 +106,12 @@ pub(crate) fn upgrade(link: &MagicLink, wish: &Wish) -> Result<Request, ConnectE
     if let Some(ids) = &wish.subscribe_streams {
         headers.push(("x-ams-subscribe-streams", ids.join(",")));
     }
+    if wish.receipts {
+        headers.push(("x-ams-receipts", "true".to_owned()));
+    }
     match wish.from {
         ReadFrom::Live => {}
-        ReadFrom::Seq(_) => return Err(ConnectError::SeqInHeaders),
+        ReadFrom::Seq(seq) => headers.push(("x-ams-since-seq", seq.to_string())),
         ReadFrom::Millis(millis) => headers.push(("x-ams-since-ts", millis.to_string())),
         ReadFrom::Last(count) => headers.push(("x-ams-last-n", count.to_string())),
     }
@@ -147,7 +149,7 @@ mod tests {
             self_subscribe: true,
             subscribe_streams: Some(vec!["str_1".to_owned(), "str_2".to_owned()]),
             from: ReadFrom::Last(5),
-            receipts: false,
+            receipts: true,
         }
     }
 
@@ -160,16 +162,17 @@ mod tests {
             ("x-ams-stream-metadata", "eyJhIjoiw7wifQ=="),
             ("x-ams-self-subscribe", "true"),
             ("x-ams-subscribe-streams", "str_1,str_2"),
+            ("x-ams-receipts", "true"),
             ("x-ams-last-n", "5"),
         ];
         assert_eq!(said, want.map(|(name, value)| (name.to_owned(), value.to_owned())));
-        let seq = Wish { from: ReadFrom::Seq(1), ..everything() };
-        assert!(matches!(headers(&seq), Err(ConnectError::SeqInHeaders)));
+        let seq = Wish { from: ReadFrom::Seq(7), ..everything() };
+        assert_eq!(headers(&seq).unwrap().last().unwrap(), &("x-ams-since-seq".to_owned(), "7".to_owned()));
     }
 
     #[test]
     fn the_first_frame_says_all_and_the_upgrade_nothing() {
-        let wish = Wish { handshake: Handshake::Attach, receipts: true, ..everything() };
+        let wish = Wish { handshake: Handshake::Attach, ..everything() };
         assert!(headers(&wish).unwrap().is_empty());
         let said: serde_json::Value = serde_json::from_str(&attach(&wish)).unwrap();
         let want = serde_json::json!({

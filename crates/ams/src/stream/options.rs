@@ -33,7 +33,7 @@ pub(crate) struct Options {
     /// only to its own server]
     #[arg(long, value_name = "FILE")]
     credential_file: Option<PathBuf>,
-    /// Say who joins in headers, for servers of the published protocol; without confirmations
+    /// Say who joins in headers instead of a first frame, for other servers of the protocol; needs a credential
     #[arg(long)]
     headers: bool,
     /// How long to wait for a server that cannot be reached at first, such as 30s [default: not at all]

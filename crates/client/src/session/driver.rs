@@ -15,7 +15,7 @@ use super::retry::{Retry, is_worth_retrying};
 use super::state::{Next, State};
 use super::{Command, Ended, Event, Options};
 use crate::connection::{Socket, broken, close, closed, read_frame};
-use crate::{Closed, ConnectError, Connection, MagicLink, Received, Tls};
+use crate::{Closed, ConnectError, Connection, Fatal, MagicLink, Received, Tls};
 
 /// How often the server is pinged.
 const PING_EVERY: Duration = Duration::from_secs(15);
@@ -53,6 +53,8 @@ enum Gone {
     Left,
     /// It broke or was closed.
     Lost(Closed),
+    /// It is of no use any more, nor would be another.
+    Over(Fatal),
     /// It was only good for learning that the log began anew.
     JoinAgain,
 }
@@ -102,6 +104,7 @@ impl Driver {
                     Gone::Left => return Ended::Left,
                     // It is not asked for twice in a row, so this cannot spin.
                     Gone::JoinAgain => continue,
+                    Gone::Over(fatal) => return self.over(Ended::Fatal(fatal)).await,
                     Gone::Lost(closed) => closed,
                 },
             };
@@ -194,8 +197,10 @@ impl Driver {
                 () = self.ends.leave.notified() => return Gone::Left,
                 message = line.stream.next(), if reading => {
                     line.heard_at = Instant::now();
-                    if let Err(closed) = self.read(message) {
-                        return Gone::Lost(line.failed.take().map_or(closed.clone(), |(failed, _)| prefer(closed, failed)));
+                    match self.read(message) {
+                        Ok(()) => {}
+                        Err(Gone::Lost(closed)) => return Gone::Lost(line.last_word(closed)),
+                        Err(gone) => return gone,
                     }
                 }
                 ready = Line::writable(&mut line.sink, wants_write), if line.failed.is_none() && (wants_write || line.dirty) => {
@@ -215,7 +220,7 @@ impl Driver {
                     line.ping_due = true;
                 }
                 () = sleep_until(last_words), if line.failed.is_some() => {
-                    return Gone::Lost(line.failed.take().map_or(Closed::broken(""), |(failed, _)| failed));
+                    return Gone::Lost(line.last_word(Closed::broken("")));
                 }
             }
             if !line.dirty {
@@ -227,19 +232,19 @@ impl Driver {
         }
     }
 
-    fn read(&mut self, message: Option<Result<Message, Error>>) -> Result<(), Closed> {
+    fn read(&mut self, message: Option<Result<Message, Error>>) -> Result<(), Gone> {
         match message {
             Some(Ok(Message::Text(text))) => {
                 let frame = read_frame(&text);
-                if self.state.received(&frame) {
+                if self.state.received(&frame).map_err(Gone::Over)? {
                     self.tell(Event::Frame(Received { frame, text }));
                 }
                 Ok(())
             }
-            Some(Ok(Message::Close(frame))) => Err(closed(frame)),
+            Some(Ok(Message::Close(frame))) => Err(Gone::Lost(closed(frame))),
             Some(Ok(_)) => Ok(()),
-            Some(Err(error)) => Err(broken(&error)),
-            None => Err(Closed::broken("")),
+            Some(Err(error)) => Err(Gone::Lost(broken(&error))),
+            None => Err(Gone::Lost(Closed::broken(""))),
         }
     }
 
@@ -307,6 +312,14 @@ impl Line {
         self.sink.start_send_unpin(message)
     }
 
+    /// How it ended: a close frame says more than a write that failed, and that more than a stream that just ends.
+    fn last_word(&mut self, read: Closed) -> Closed {
+        match self.failed.take() {
+            Some((failed, _)) if read.code == 1006 => failed,
+            _ => read,
+        }
+    }
+
     fn note(&mut self, written: Result<(), Error>) {
         if let Err(error) = written {
             self.failed = Some((broken(&error), Instant::now() + LAST_WORDS));
@@ -317,9 +330,4 @@ impl Line {
 /// Waits until an event can be handed over, or nobody listens any more.
 async fn has_room(outbox: &mpsc::Sender<Event>) {
     let _permit = outbox.reserve().await;
-}
-
-/// A close frame says more than a write that failed.
-fn prefer(read: Closed, failed: Closed) -> Closed {
-    if read.code == 1006 { failed } else { read }
 }

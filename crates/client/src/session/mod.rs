@@ -11,10 +11,8 @@
 //!   directions resume as above where the server grants it (reading needs an account). Across a restart of the server
 //!   the log begins anew: a token can be seen twice if its confirmation was lost, or missed by a reader that comes back
 //!   late; the reader is told of a [`Continuity::Gap`].
-//! - **Servers that do not number entries**, or joining by [`Handshake::Headers`]: a token is done when the socket took
-//!   it, and what was said while away is missed.
-//!
-//! [`Handshake::Headers`]: crate::Handshake::Headers
+//! - **Servers that do not number entries**: a token is done when the socket took it, and what was said while away is
+//!   missed.
 
 mod driver;
 mod retry;

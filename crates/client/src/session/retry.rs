@@ -94,10 +94,7 @@ pub(super) fn is_worth_retrying(error: &ConnectError) -> bool {
         ConnectError::Unreachable(_) | ConnectError::TimedOut => true,
         ConnectError::Http(status) => matches!(status, 408 | 425 | 429 | 500..),
         ConnectError::Closed(closed) => closed.fatal().is_none(),
-        ConnectError::NotJoined
-        | ConnectError::HeadersWithoutCredential
-        | ConnectError::SeqInHeaders
-        | ConnectError::Tls(_) => false,
+        ConnectError::NotJoined | ConnectError::HeadersWithoutCredential | ConnectError::Tls(_) => false,
     }
 }
 

@@ -6,7 +6,7 @@ use ams_door_streams::wire::{ClientFrame, Joined, Receipt, Replay, ServerFrame};
 use serde_json::value::RawValue;
 
 use crate::connection::{frame_text, token_frame};
-use crate::{Handshake, ReadFrom, Wish};
+use crate::{Fatal, ReadFrom, Wish};
 
 /// How much may be unconfirmed at once; when full, the writer waits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -86,7 +86,7 @@ enum Kind {
 
 impl State {
     pub(super) fn new(mut wish: Wish, limits: Window, key_prefix: String) -> Self {
-        wish.receipts = wish.handshake == Handshake::Attach;
+        wish.receipts = true;
         State {
             wish,
             limits,
@@ -109,10 +109,9 @@ impl State {
     pub(super) fn wish(&self) -> Wish {
         let mut wish = self.wish.clone();
         if self.been_in {
-            wish.from = match (self.wish.handshake, &self.wish.from, self.cursor) {
-                (Handshake::Headers, _, _) => ReadFrom::Live,
-                (Handshake::Attach, ReadFrom::Millis(millis), 0) => ReadFrom::Millis(*millis),
-                (Handshake::Attach, _, cursor) => ReadFrom::Seq(cursor.max(self.floor) + 1),
+            wish.from = match (&self.wish.from, self.cursor) {
+                (ReadFrom::Millis(millis), 0) => ReadFrom::Millis(*millis),
+                (_, cursor) => ReadFrom::Seq(cursor.max(self.floor) + 1),
             };
         }
         wish
@@ -120,7 +119,7 @@ impl State {
 
     /// The server let us in.
     pub(super) fn joined(&mut self, joined: &Joined, numbered: bool) -> Next {
-        self.confirms = numbered && self.wish.receipts;
+        self.confirms = numbered;
         self.sent = 0;
         let next = match (self.been_in, numbered) {
             (false, _) => Next::GoOn(self.first_time(joined)),
@@ -175,10 +174,14 @@ impl State {
     }
 
     /// A frame came; whether the reader is to see it.
-    pub(super) fn received(&mut self, frame: &ServerFrame) -> bool {
-        match frame {
+    ///
+    /// # Errors
+    /// The server has something else under a token's key, so that the token is nowhere.
+    pub(super) fn received(&mut self, frame: &ServerFrame) -> Result<bool, Fatal> {
+        let is_shown = match frame {
             ServerFrame::Token(token) => self.is_news(token.seq),
             ServerFrame::StreamMetadata(change) => self.is_news(change.seq),
+            ServerFrame::XReceipt(Receipt { error: Some(error), .. }) => return Err(Fatal::Refused(error.clone())),
             ServerFrame::XReceipt(receipt) => {
                 self.confirmed(receipt);
                 true
@@ -188,7 +191,8 @@ impl State {
             | ServerFrame::StreamLeft(_)
             | ServerFrame::Pong
             | ServerFrame::Unknown => true,
-        }
+        };
+        Ok(is_shown)
     }
 
     /// Servers that do not number entries leave `seq` at 0, and never repeat any.
@@ -228,7 +232,7 @@ impl State {
 
     /// Takes a token to be sent.
     pub(super) fn submit(&mut self, data: &str) {
-        let frame = token_frame(data, self.wish.receipts.then(|| self.key(self.next_number)).as_deref());
+        let frame = token_frame(data, Some(&self.key(self.next_number)));
         self.push(frame, Kind::Token);
     }
 
