@@ -60,7 +60,8 @@ impl Pump {
     /// A follower has gone; its place in the list is given up once that is worth the walk.
     pub(super) fn someone_left(&mut self) {
         self.gone += 1;
-        if !self.is_running && self.followers.len() <= 2 * self.gone {
+        // Small rooms are cleared at once; a large one not for each of those who leave it together.
+        if !self.is_running && self.followers.len() <= 64.max(8 * self.gone) {
             self.followers.retain(|follower| !follower.is_gone());
             self.gone = 0;
         }
@@ -184,6 +185,7 @@ impl Run {
             pump.done = tail.head();
             pump.is_running = false;
             pump.gone = 0;
+            self.followers.retain(|follower| !follower.is_gone());
             pump.followers = std::mem::take(&mut self.followers);
         }
         state.trim(&room);

@@ -101,6 +101,12 @@ async fn run<S: Session>(mut connection: Connection<S>, read_ahead: Bytes) {
     std::future::poll_fn(move |context| connection.poll(context)).await;
 }
 
+impl<S: Session> Drop for Connection<S> {
+    fn drop(&mut self) {
+        self.socket.finish();
+    }
+}
+
 struct Connection<S: Session> {
     reader: Reader,
     socket: Arc<Socket>,

@@ -44,7 +44,6 @@ pub enum Phase {
 /// The writing half.
 #[derive(Debug)]
 pub struct Socket {
-    writer: Writer,
     state: Mutex<State>,
     task: AtomicWaker,
     /// When bytes last came, and when we last pinged, in ticks of the registry.
@@ -54,6 +53,8 @@ pub struct Socket {
 
 #[derive(Debug)]
 struct State {
+    /// Dropped with the connection, whoever still holds this half: the file descriptor goes with it.
+    writer: Option<Writer>,
     phase: Phase,
     /// What the other side would not take yet: the rest of at most one round, and answers.
     pending: VecDeque<Bytes>,
@@ -64,9 +65,9 @@ struct State {
 impl Socket {
     /// Takes over a writer.
     pub(super) fn new(writer: Writer, now: u32) -> Self {
-        let state = State { phase: Phase::Open, pending: VecDeque::new(), is_unflushed: false };
+        let state = State { writer: Some(writer), phase: Phase::Open, pending: VecDeque::new(), is_unflushed: false };
         let (heard, pinged) = (AtomicU32::new(now), AtomicU32::new(now));
-        Socket { writer, state: Mutex::new(state), task: AtomicWaker::new(), heard, pinged }
+        Socket { state: Mutex::new(state), task: AtomicWaker::new(), heard, pinged }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -82,7 +83,7 @@ impl Socket {
         if !state.is_clear() {
             return Offer::Busy;
         }
-        self.write_or_keep(&mut state, frames);
+        state.write_or_keep(frames);
         match state.phase {
             Phase::Gone => Offer::Gone,
             Phase::Open | Phase::Closing(_) if state.is_clear() => Offer::Taken,
@@ -97,7 +98,7 @@ impl Socket {
             return Sent::Gone;
         }
         if state.is_clear() {
-            self.write_or_keep(&mut state, &[frame]);
+            state.write_or_keep(&[frame]);
         } else {
             // The rest of a round is bounded by the room; what is counted here are the answers behind it.
             let waiting: usize = state.pending.iter().skip(1).map(Bytes::len).sum();
@@ -123,7 +124,7 @@ impl Socket {
         state.phase = Phase::Closing(close);
         let frame = encode_close(close);
         if state.is_clear() {
-            self.write_or_keep(&mut state, &[frame]);
+            state.write_or_keep(&[frame]);
         } else {
             state.pending.push_back(frame);
         }
@@ -138,7 +139,7 @@ impl Socket {
             // 1005 stands for "none was given" and is never sent.
             let payload = if code == 1005 { Vec::new() } else { code.to_be_bytes().to_vec() };
             let frame = encode(Opcode::Close, &payload);
-            if state.is_clear() { self.write_or_keep(&mut state, &[frame]) } else { state.pending.push_back(frame) }
+            if state.is_clear() { state.write_or_keep(&[frame]) } else { state.pending.push_back(frame) }
         }
         state.phase = Phase::Gone;
     }
@@ -147,6 +148,13 @@ impl Socket {
     pub fn abort(&self) {
         self.state().give_up();
         self.wake();
+    }
+
+    /// The connection's task has ended: the descriptor is given back.
+    pub(super) fn finish(&self) {
+        let mut state = self.state();
+        state.give_up();
+        state.writer = None;
     }
 
     /// Makes the connection's task look again.
@@ -171,17 +179,13 @@ impl Socket {
 
     /// Writes what waits; ready once nothing does.
     pub(super) fn poll_flush(&self, context: &mut Context<'_>) -> Poll<()> {
+        let mut state = self.state();
         loop {
-            {
-                let mut state = self.state();
-                self.write_pending(&mut state);
-                if state.is_clear() {
-                    return Poll::Ready(());
-                }
-            }
-            match self.writer.poll_ready(context) {
+            state.write_pending();
+            let Some(writer) = state.writer.as_ref().filter(|_| !state.is_clear()) else { return Poll::Ready(()) };
+            match writer.poll_ready(context) {
                 Poll::Ready(Ok(())) => {}
-                Poll::Ready(Err(_)) => self.state().give_up(),
+                Poll::Ready(Err(_)) => state.give_up(),
                 Poll::Pending => return Poll::Pending,
             }
         }
@@ -204,55 +208,6 @@ impl Socket {
         self.offer(&[Bytes::from_static(&[0x89, 0x00])]);
         if !self.is_clear() {
             self.wake();
-        }
-    }
-
-    fn write_or_keep(&self, state: &mut State, frames: &[Bytes]) {
-        let mut skip = match self.write(state, frames) {
-            Ok(written) => written,
-            Err(_) => return state.give_up(),
-        };
-        for frame in frames {
-            let skipped = skip.min(frame.len());
-            skip -= skipped;
-            if skipped < frame.len() {
-                state.pending.push_back(frame.slice(skipped..));
-            }
-        }
-    }
-
-    /// Writes as much as is taken; tells how many bytes.
-    fn write(&self, state: &mut State, frames: &[Bytes]) -> io::Result<usize> {
-        let mut total = 0;
-        for some in frames.chunks(SLICES_MAX) {
-            let mut slices = [IoSlice::new(&[]); SLICES_MAX];
-            slices.iter_mut().zip(some).for_each(|(slice, frame)| *slice = IoSlice::new(frame));
-            let wanted: usize = some.iter().map(Bytes::len).sum();
-            let written = match self.writer.try_write(&slices[..some.len()]) {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => 0,
-                done => done?,
-            };
-            total += written;
-            if written < wanted {
-                break;
-            }
-        }
-        state.is_unflushed = !self.writer.try_flush()?;
-        Ok(total)
-    }
-
-    fn write_pending(&self, state: &mut State) {
-        while !state.pending.is_empty() {
-            let some: Vec<Bytes> = state.pending.iter().take(SLICES_MAX).cloned().collect();
-            match self.write(state, &some) {
-                Err(_) => return state.give_up(),
-                Ok(0) => return,
-                Ok(written) => state.written(written),
-            }
-        }
-        match self.writer.try_flush() {
-            Ok(flushed) => state.is_unflushed = !flushed,
-            Err(_) => state.give_up(),
         }
     }
 }
@@ -279,5 +234,55 @@ impl State {
         }
         // An idle connection keeps no queue.
         self.pending = VecDeque::new();
+    }
+
+    fn write_or_keep(&mut self, frames: &[Bytes]) {
+        let mut skip = match self.write(frames) {
+            Ok(written) => written,
+            Err(_) => return self.give_up(),
+        };
+        for frame in frames {
+            let skipped = skip.min(frame.len());
+            skip -= skipped;
+            if skipped < frame.len() {
+                self.pending.push_back(frame.slice(skipped..));
+            }
+        }
+    }
+
+    /// Writes as much as is taken; tells how many bytes.
+    fn write(&mut self, frames: &[Bytes]) -> io::Result<usize> {
+        let Some(writer) = &self.writer else { return Err(io::ErrorKind::NotConnected.into()) };
+        let mut total = 0;
+        for some in frames.chunks(SLICES_MAX) {
+            let mut slices = [IoSlice::new(&[]); SLICES_MAX];
+            slices.iter_mut().zip(some).for_each(|(slice, frame)| *slice = IoSlice::new(frame));
+            let wanted: usize = some.iter().map(Bytes::len).sum();
+            let written = match writer.try_write(&slices[..some.len()]) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => 0,
+                done => done?,
+            };
+            total += written;
+            if written < wanted {
+                break;
+            }
+        }
+        self.is_unflushed = !writer.try_flush()?;
+        Ok(total)
+    }
+
+    fn write_pending(&mut self) {
+        while !self.pending.is_empty() {
+            let some: Vec<Bytes> = self.pending.iter().take(SLICES_MAX).cloned().collect();
+            match self.write(&some) {
+                Err(_) => return self.give_up(),
+                Ok(0) => return,
+                Ok(written) => self.written(written),
+            }
+        }
+        match self.writer.as_ref().map_or(Ok(true), Writer::try_flush) {
+            Ok(flushed) => self.is_unflushed = !flushed,
+            Err(_) => self.give_up(),
+        }
     }
 }
