@@ -211,8 +211,8 @@ impl Writer {
         self.command(Command::Metadata(metadata)).await
     }
 
-    /// Waits until every token handed over before is confirmed; where the server confirms nothing, until the socket
-    /// took it. Waits through reconnects: bound it with a timeout.
+    /// Waits until the session is in and every token handed over before is confirmed; where the server confirms nothing,
+    /// until the socket took it. Waits through reconnects: bound it with a timeout.
     ///
     /// # Errors
     /// The session ended first.

@@ -286,8 +286,8 @@ impl State {
         self.next_number
     }
 
-    /// Whether everything with a smaller number is confirmed.
+    /// Whether the server let us in at least once, and everything with a smaller number is confirmed.
     pub(super) fn is_confirmed_before(&self, number: u64) -> bool {
-        self.window.front().is_none_or(|oldest| number <= oldest.number)
+        self.been_in && self.window.front().is_none_or(|oldest| number <= oldest.number)
     }
 }
