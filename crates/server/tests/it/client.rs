@@ -37,7 +37,7 @@ pub(crate) async fn say(stream: &mut TcpStream, text: &str) -> String {
 }
 
 /// Reads until the other side closes.
-pub(crate) async fn rest(stream: &mut (impl AsyncRead + Unpin)) -> String {
+pub(crate) async fn rest(stream: &mut (impl AsyncRead + Unpin + ?Sized)) -> String {
     let mut answer = Vec::new();
     // A reset is an end, too.
     let _ = timeout(DEADLINE, stream.read_to_end(&mut answer)).await.expect("the server closes in time");
@@ -45,7 +45,7 @@ pub(crate) async fn rest(stream: &mut (impl AsyncRead + Unpin)) -> String {
 }
 
 /// Reads until `end` has come, which stays the last thing read.
-pub(crate) async fn until(stream: &mut (impl AsyncRead + Unpin), end: &str) -> String {
+pub(crate) async fn until(stream: &mut (impl AsyncRead + Unpin + ?Sized), end: &str) -> String {
     let mut answer = String::new();
     while !answer.ends_with(end) {
         let byte = timeout(DEADLINE, stream.read_u8()).await.expect("the server answers in time");

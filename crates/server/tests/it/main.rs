@@ -6,4 +6,5 @@ mod client;
 mod floors;
 mod lifecycle;
 mod limits;
+mod sockets;
 mod tls;

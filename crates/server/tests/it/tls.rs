@@ -14,20 +14,20 @@ use tokio_rustls::client::TlsStream;
 use crate::client::{connect, rest, start, stop};
 
 /// A fresh certificate for `localhost`, written where the server finds it.
-fn write_certificate(directory: &Path) -> CertificateDer<'static> {
+pub(crate) fn write_certificate(directory: &Path) -> CertificateDer<'static> {
     let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
     std::fs::write(directory.join("cert.pem"), made.cert.pem()).unwrap();
     std::fs::write(directory.join("key.pem"), made.signing_key.serialize_pem()).unwrap();
     made.cert.der().clone()
 }
 
-async fn start_with(directory: &Path, words: &[&str]) -> Running {
+pub(crate) async fn start_with(directory: &Path, words: &[&str]) -> Running {
     let path = |name: &str| directory.join(name).display().to_string();
     let (cert, key) = (path("cert.pem"), path("key.pem"));
     start(&[&["--tls-cert", &cert, "--tls-key", &key], words].concat()).await
 }
 
-async fn dial(running: &Running, trusted: &CertificateDer<'static>, protocol: &str) -> TlsStream<TcpStream> {
+pub(crate) async fn dial(running: &Running, trusted: &CertificateDer<'static>, protocol: &str) -> TlsStream<TcpStream> {
     let mut roots = RootCertStore::empty();
     roots.add(trusted.clone()).unwrap();
     let provider = Arc::new(rustls::crypto::ring::default_provider());
