@@ -17,12 +17,12 @@ use crate::plan::{Facts, Plan};
 use crate::queue::Load;
 use crate::recent::Recent;
 use crate::record::KeyId;
-use crate::round::{self, Encoded};
+use crate::round::{self, Change, Encoded};
 use crate::shard;
 use crate::shared::Shared;
 
-/// Rooms whose head the committer keeps; others are read from their shard again.
-const HEADS_MAX: usize = 131_072;
+/// Rooms whose head and number the committer keeps; others are read from their shard again.
+const ROOMS_MAX: usize = 131_072;
 
 /// How the caller of a removal or a probe hears of its end.
 pub(crate) type Done = oneshot::Sender<Result<(), EngineError>>;
@@ -73,13 +73,21 @@ pub(crate) struct Committer {
     /// One for each shard, to look up heads and keys; opened when first needed.
     lookups: Vec<Option<Connection>>,
     heads: Recent<RoomId, Head>,
+    /// What stands for a room in its shard, once it was looked up. Only a removal changes it.
+    numbers: Recent<RoomId, i64>,
     facts: Facts,
 }
 
 impl Committer {
     pub(crate) fn new(shared: Arc<Shared>, journal: Journal) -> Self {
-        let lookups = (0..shared.shards).map(|_| None).collect();
-        Committer { shared, journal, lookups, heads: Recent::with_count(HEADS_MAX), facts: Facts::default() }
+        Committer {
+            journal,
+            lookups: (0..shared.shards).map(|_| None).collect(),
+            heads: Recent::with_count(ROOMS_MAX),
+            numbers: Recent::with_count(ROOMS_MAX),
+            facts: Facts::default(),
+            shared,
+        }
     }
 
     /// Works until the queue is closed and empty, and gives the journal back.
@@ -99,6 +107,13 @@ impl Committer {
         let bytes: usize = commands.iter().map(weight).sum();
         let Plan { round, changes, heads, answers, probe, tally } =
             Plan::new(commands.drain(..), bytes, &mut self.facts);
+        for change in &changes {
+            // After the look-ups of this round, which may have found the old one; from the next round on memory knows
+            // that the shard does not count, until the shard has the new one.
+            if let Change::Remove { room } = change {
+                self.numbers.remove(room);
+            }
+        }
         let written = match space {
             Err(failure) if !changes.is_empty() => Err(failure),
             _ if !changes.is_empty() => self.commit(round.into(), changes),
@@ -204,19 +219,23 @@ impl Committer {
         };
         // One snapshot for all of them: each would cost as much to take as a look-up itself.
         connection.prepare_cached("BEGIN")?.execute(())?;
+        let mut keys = shard::Keys::new(connection)?;
         for wanted in part {
             match wanted {
                 Missing::Head(room) => {
                     let head = shard::head(connection, room)?;
                     self.facts.rooms.insert(room.clone(), Ok(head));
                 }
-                Missing::Prior(room, key, place) => self.facts.priors[*place] = shard::prior(connection, room, key)?,
+                Missing::Prior(room, key, place) => {
+                    self.facts.priors[*place] = keys.prior(&mut self.numbers, room, key)?;
+                }
             }
         }
+        drop(keys);
         connection.prepare_cached("COMMIT")?.execute(()).map(drop)
     }
 
-    fn commit(&mut self, round: Bytes, changes: Vec<round::Change>) -> Result<(), EngineError> {
+    fn commit(&mut self, round: Bytes, changes: Vec<Change>) -> Result<(), EngineError> {
         let (shared, clock) = (&self.shared, &self.shared.options.clock);
         let start = clock.monotonic();
         match self.journal.commit(&round, shared.flush.flushed()) {

@@ -5,11 +5,12 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use ams_core::engine::{EngineError, Key, Record, Requirement, TransactError, Transaction, Write};
+use bytes::Bytes;
 use rusqlite::{Connection, OptionalExtension};
 use tokio::sync::oneshot;
 
 use crate::database::{self, CONTROL};
-use crate::error::storage;
+use crate::error::{Malformed, storage};
 use crate::options::Options;
 use crate::queue::{Load, Queue};
 use crate::readers::Source;
@@ -110,6 +111,16 @@ pub(crate) async fn get(shared: &Shared, key: Key) -> Result<Option<Record>, Eng
 /// SQLite's integers are signed; revisions start at 1.
 fn count(number: i64) -> u64 {
     u64::try_from(number).unwrap_or_default()
+}
+
+/// Writes a record that means nothing, to learn whether writing is possible.
+pub(crate) async fn probe(shared: &Shared) -> Result<(), EngineError> {
+    let write = Write::Put(Key::new("engine.probe", ""), Bytes::from_static(b"null"));
+    let outcome = shared.control.transact(Transaction { requirements: Vec::new(), writes: vec![write] }).await;
+    outcome.map_err(|error| match error {
+        TransactError::Engine(error) => error,
+        TransactError::Unmet(_) => EngineError::storage(Malformed("a requirement that nobody made is unmet")),
+    })
 }
 
 fn find(connection: &Connection, key: &Key) -> rusqlite::Result<Option<Record>> {

@@ -1,5 +1,6 @@
 //! The engine itself: the contract of the core on top of this crate's parts.
 
+use std::fmt;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -32,7 +33,6 @@ use crate::threads::Threads;
 ///
 /// It has threads of its own, so its futures run in any runtime. Dropping it without [`Engine::close`] starts the same
 /// orderly end in the background.
-#[derive(Debug)]
 pub struct SqliteEngine {
     shared: Arc<Shared>,
     epoch: Box<str>,
@@ -176,18 +176,21 @@ impl Engine for SqliteEngine {
     }
 
     fn check(&self) -> BoxFuture<'_, Result<(), EngineError>> {
-        let failures = [self.shared.flush.failure(), self.shared.control.failure.get()];
-        if self.shared.commands.is_closed() {
-            return std::future::ready(Err(EngineError::Closed)).boxed();
+        async move {
+            if self.shared.commands.is_closed() {
+                return Err(EngineError::Closed);
+            }
+            // After a failure perhaps there is space again: only a write can tell.
+            if self.shared.commit_failure.get().is_some() {
+                self.command(|done| Command::Probe { done }).await?;
+            }
+            if self.shared.control.failure.get().is_some() {
+                control::probe(&self.shared).await?;
+            }
+            // The flusher tries again by itself.
+            self.shared.flush.failure().map_or(Ok(()), Err)
         }
-        if let Some(failure) = failures.into_iter().flatten().next() {
-            return std::future::ready(Err(failure)).boxed();
-        }
-        match self.shared.commit_failure.get() {
-            None => std::future::ready(Ok(())).boxed(),
-            // Perhaps there is space again: only a write can tell.
-            Some(_) => self.command(|done| Command::Probe { done }),
-        }
+        .boxed()
     }
 
     fn close(&self) -> BoxFuture<'_, ()> {
@@ -198,6 +201,14 @@ impl Engine for SqliteEngine {
             let _ = closed.wait_for(|closed| *closed).await;
         }
         .boxed()
+    }
+}
+
+/// Says which engine it is, and nothing of what is in it.
+impl fmt::Debug for SqliteEngine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let dir = self.shared.directory.path();
+        f.debug_struct("SqliteEngine").field("dir", &dir).field("epoch", &self.epoch).finish_non_exhaustive()
     }
 }
 

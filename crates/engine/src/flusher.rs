@@ -8,7 +8,7 @@ use ams_core::engine::EngineError;
 use crate::error::storage;
 use crate::memory::Table;
 use crate::shard::{self, Shard};
-use crate::shared::Shared;
+use crate::shared::{Shared, Work};
 
 /// How long to wait before a failed flush is tried again.
 const RETRY: Duration = Duration::from_millis(250);
@@ -27,22 +27,24 @@ impl Flusher {
 
     /// Works until the engine closes and everything is flushed, or a last try has failed.
     pub(crate) fn run(mut self) {
-        let mut pause = Duration::ZERO;
+        let interval = self.shared.options.flush_interval;
+        let mut purging = self.purge();
         loop {
-            let closing = self.shared.flush.wait_for_work(pause);
-            let flushed = self.flush();
+            let pause = if purging { Duration::ZERO } else { interval };
+            let Work { asked, closing } = self.shared.flush.wait_for_work(pause);
+            // Between two steps of a purge a flush is only made if it is wanted, not each time.
+            let flushed = if purging && !asked && !closing && !self.is_due() { Ok(()) } else { self.flush() };
             if closing && (flushed.is_err() || self.shared.memory.read().unflushed().0 == 0) {
                 break;
             }
-            pause = match flushed {
-                Err(_) => {
-                    // An ask for a flush must not turn a failing disk into a busy loop.
-                    std::thread::park_timeout(RETRY);
-                    RETRY
-                }
-                Ok(()) if self.is_due() || self.purge() => Duration::ZERO,
-                Ok(()) => self.shared.options.flush_interval,
-            };
+            match flushed {
+                // An ask for a flush must not turn a failing disk into a busy loop.
+                Err(_) => std::thread::park_timeout(RETRY),
+                Ok(()) => purging = self.purge(),
+            }
+            if self.is_due() || self.shared.flush.failure().is_some() {
+                self.shared.flush.ask();
+            }
         }
         for shard in self.shards {
             if let Err(error) = shard.finish() {

@@ -57,7 +57,8 @@ impl Default for Options {
             append_bytes_max: 64 << 20,
             round_appends_max: 4_096,
             round_bytes_max: 4 << 20,
-            // Measured: larger moves gain nothing, smaller ones write the same pages more often.
+            // Measured: four times as many gain about a tenth when thousands of rooms are written, at four times the
+            // memory and as much more to replay after a crash.
             flush_entries: 8_192,
             flush_bytes: 16 << 20,
             flush_interval: Duration::from_secs(1),

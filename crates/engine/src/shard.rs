@@ -10,7 +10,7 @@ use ams_core::engine::{Head, PageLimit};
 use ams_core::entry::Entry;
 use ams_core::ids::RoomId;
 use ams_core::seq::Seq;
-use rusqlite::{Connection, OptionalExtension};
+use rusqlite::{CachedStatement, Connection, OptionalExtension};
 use sha2::{Digest, Sha256};
 
 use crate::database::{self, SHARD};
@@ -240,11 +240,39 @@ pub(crate) fn head(connection: &Connection, room: &RoomId) -> rusqlite::Result<H
     Ok(found.unwrap_or_default())
 }
 
-/// What a key was used for, as a shard knows it.
-pub(crate) fn prior(connection: &Connection, room: &RoomId, key: &KeyId) -> rusqlite::Result<Option<Prior>> {
-    let sql = "SELECT seq, print FROM entry_key WHERE room = (SELECT id FROM room WHERE name = ?1) AND key = ?2";
-    let prior = |row: &rusqlite::Row<'_>| Ok(Prior { seq: unsigned(row.get(0)?), print: row.get(1)? });
-    connection.prepare_cached(sql)?.query_row((room.as_str(), &key[..]), prior).optional()
+/// Looks up keys, many in a row.
+pub(crate) struct Keys<'a> {
+    room: CachedStatement<'a>,
+    key: CachedStatement<'a>,
+}
+
+impl<'a> Keys<'a> {
+    pub(crate) fn new(connection: &'a Connection) -> rusqlite::Result<Self> {
+        Ok(Keys {
+            room: connection.prepare_cached("SELECT id FROM room WHERE name = ?1")?,
+            key: connection.prepare_cached("SELECT seq, print FROM entry_key WHERE room = ?1 AND key = ?2")?,
+        })
+    }
+
+    /// What a key was used for, as the shard knows it. `numbers` are the rooms that were looked up before.
+    pub(crate) fn prior(
+        &mut self,
+        numbers: &mut Recent<RoomId, i64>,
+        room: &RoomId,
+        key: &KeyId,
+    ) -> rusqlite::Result<Option<Prior>> {
+        let number = match numbers.get(room) {
+            Some(number) => *number,
+            None => {
+                let found = self.room.query_row([room.as_str()], |row| row.get(0)).optional()?;
+                let Some(number) = found else { return Ok(None) };
+                numbers.insert(room.clone(), number);
+                number
+            }
+        };
+        let prior = |row: &rusqlite::Row<'_>| Ok(Prior { seq: unsigned(row.get(0)?), print: row.get(1)? });
+        self.key.query_row((number, &key[..]), prior).optional()
+    }
 }
 
 /// A page's part that is in a shard.

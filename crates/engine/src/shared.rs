@@ -78,6 +78,15 @@ pub(crate) struct FlushSignal {
     flushed_watch: watch::Sender<i64>,
 }
 
+/// Why the flusher was woken; neither: the interval is over.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Work {
+    /// Somebody wants a flush now.
+    pub(crate) asked: bool,
+    /// The engine closes: this flush is the last.
+    pub(crate) closing: bool,
+}
+
 #[derive(Debug, Default)]
 struct FlushState {
     due: bool,
@@ -127,14 +136,13 @@ impl FlushSignal {
         self.work.notify_one();
     }
 
-    /// Waits until a flush is due; true when it is the last.
-    pub(crate) fn wait_for_work(&self, interval: std::time::Duration) -> bool {
+    /// Waits until a flush is asked for, at most for `interval`.
+    pub(crate) fn wait_for_work(&self, interval: std::time::Duration) -> Work {
         let state = self.state();
         let idle = |state: &mut FlushState| !state.due && !state.closing;
         let waited = self.work.wait_timeout_while(state, interval, idle);
         let (mut state, _) = waited.unwrap_or_else(PoisonError::into_inner);
-        state.due = false;
-        state.closing
+        Work { asked: std::mem::take(&mut state.due), closing: state.closing }
     }
 
     /// Tells how a flush went. Whoever waits for space looks again.

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, mpsc};
 
-use ams_core::engine::{Engine, EngineError, Outcome, PageLimit};
+use ams_core::engine::{Engine, EngineError, Key, Outcome, PageLimit, TransactError, Transaction, Write};
 use ams_core::seq::Seq;
 use ams_engine::{Options, SqliteEngine};
 use tempfile::TempDir;
@@ -82,6 +82,58 @@ async fn a_full_disk_refuses_appends_while_reads_go_on_and_recovers() {
     engine.check().await.unwrap();
     let next = append(&engine, &one, Some(&format!("k{number}")), &body).await;
     assert_eq!(next, Outcome::Stored(Seq::new(number as u64 + 1)), "the refused append left its key and number free");
+    engine.close().await;
+}
+
+#[tokio::test]
+async fn shards_that_cannot_be_written_stop_appends_at_a_bound_and_catch_up_later() {
+    let dir = TempDir::new().unwrap();
+    let options = Options { shards: 1, flush_entries: 5, unflushed_entries_max: 20, ..unflushed() };
+    let (engine, one) = (SqliteEngine::open(dir.path(), options).unwrap(), room("one"));
+    append(&engine, &one, Some("k"), "first").await;
+    engine.flush().await;
+    let shard = rusqlite::Connection::open(dir.path().join("log-0.db")).unwrap();
+    shard.execute_batch("ALTER TABLE entry RENAME TO hidden").unwrap();
+    let mut stored = 1;
+    let refused = loop {
+        match start_append(&engine, &one, vec![draft(None, "x")]).await.unwrap() {
+            Ok(_) => stored += 1,
+            Err(refused) => break refused,
+        }
+    };
+    assert!(matches!(refused, EngineError::Storage(_)), "{refused:?}");
+    assert_eq!(stored, 21);
+    assert!(engine.check().await.is_err());
+    let page = engine.read(&one, Seq::new(2), crate::support::ALL).await.unwrap();
+    assert_eq!(page.len(), 20);
+    assert_eq!(append(&engine, &one, Some("k"), "first").await, Outcome::Duplicate(Seq::FIRST));
+
+    shard.execute_batch("ALTER TABLE hidden RENAME TO entry").unwrap();
+    while engine.check().await.is_err() {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(append(&engine, &one, None, "x").await, Outcome::Stored(Seq::new(22)));
+    assert_eq!(read(&engine, &one).await.len(), 22);
+    assert!(engine.stats().flushes_failed != 0);
+    engine.close().await;
+}
+
+#[tokio::test]
+async fn records_that_cannot_be_written_are_refused_and_readiness_comes_back_by_itself() {
+    let dir = TempDir::new().unwrap();
+    let engine = SqliteEngine::open(dir.path(), unflushed()).unwrap();
+    let key = Key::new("test", "a");
+    let put =
+        |body: &'static str| Transaction { requirements: vec![], writes: vec![Write::Put(key.clone(), body.into())] };
+    engine.transact(put("1")).await.unwrap();
+    let control = rusqlite::Connection::open(dir.path().join("control.db")).unwrap();
+    control.execute_batch("ALTER TABLE record RENAME TO hidden").unwrap();
+    assert!(matches!(engine.transact(put("2")).await, Err(TransactError::Engine(EngineError::Storage(_)))));
+    control.execute_batch("ALTER TABLE hidden RENAME TO record").unwrap();
+    engine.check().await.unwrap();
+    assert_eq!(engine.get(&key).await.unwrap().unwrap().body, "1");
+    engine.transact(put("2")).await.unwrap();
+    assert_eq!(engine.get(&key).await.unwrap().unwrap().body, "2");
     engine.close().await;
 }
 
