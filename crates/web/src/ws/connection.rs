@@ -86,6 +86,7 @@ pub fn spawn<S: Session>(
         connections: connections.clone(),
         message_bytes_max: limits.message_bytes_max,
         ending: None,
+        is_shut: false,
         closed_by_peer: 1006,
         _registered: registered,
     };
@@ -116,6 +117,8 @@ struct Connection<S: Session> {
     message_bytes_max: usize,
     /// Once closing has begun: how long it may take.
     ending: Option<Pin<Box<tokio::time::Sleep>>>,
+    /// Whether the other side was told that nothing more comes.
+    is_shut: bool,
     /// The code of the other side's close; 1006 when it goes without one (RFC 6455 §7.1.5).
     closed_by_peer: u16,
     _registered: Registered,
@@ -268,10 +271,13 @@ impl<S: Session> Connection<S> {
             let wait = if self.socket.is_clear() { CLOSE_WAIT } else { BACKLOG_WAIT };
             self.ending = Some(Box::pin(tokio::time::sleep(wait)));
         }
-        let was_clear = self.socket.is_clear();
         let is_clear = self.socket.poll_flush(context).is_ready();
         if let Some(ending) = &mut self.ending {
-            if is_clear && !was_clear {
+            if is_clear && !self.is_shut {
+                // Behind our close frame comes the end: a client need not wait for its own close to be understood,
+                // which after a fault it may not be.
+                self.is_shut = true;
+                self.socket.shut();
                 ending.as_mut().reset(tokio::time::Instant::now() + CLOSE_WAIT);
             }
             if ending.as_mut().poll(context).is_ready() || self.socket.phase() == Phase::Gone {

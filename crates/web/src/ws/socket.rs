@@ -150,6 +150,13 @@ impl Socket {
         self.wake();
     }
 
+    /// Everything is written: says that nothing more comes.
+    pub(super) fn shut(&self) {
+        if let Some(writer) = &self.state().writer {
+            writer.shut();
+        }
+    }
+
     /// The connection's task has ended: the descriptor is given back.
     pub(super) fn finish(&self) {
         let mut state = self.state();

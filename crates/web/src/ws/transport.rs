@@ -100,6 +100,22 @@ impl Writer {
         }
     }
 
+    /// Says that nothing more comes; reading goes on. The other side sees it as the end behind our last frame.
+    pub fn shut(&self) {
+        let socket = match &self.0 {
+            WriterKind::Plain(socket) => socket.as_ref(),
+            WriterKind::Tls(tls) => {
+                let mut state = tls.lock();
+                state.send_close_notify();
+                // Should the socket be full even for this, the end of the stream says the same.
+                let _ = tls.flush(&mut state);
+                &tls.socket
+            }
+        };
+        // A socket that is not connected any more needs no telling.
+        let _ = socket2::SockRef::from(socket).shutdown(std::net::Shutdown::Write);
+    }
+
     /// Waits until the other side may take more.
     ///
     /// # Errors
