@@ -24,6 +24,11 @@ pub(crate) struct Profiles {
 }
 
 impl Profiles {
+    /// The server reads its own file from the same variable, `AMS_CONFIG`; credentials do not belong there.
+    fn is_something_else(&self) -> bool {
+        self.profiles.is_empty() && self.current.is_none() && !self.other.is_empty()
+    }
+
     /// Uses a profile from now on.
     pub(crate) fn choose(&mut self, name: &str) -> Result<(), Failure> {
         if !self.profiles.contains_key(name) {
@@ -117,16 +122,30 @@ impl Store {
         })
     }
 
+    /// What is there, once it is clear that more could be kept: asked before something is made that has to be kept.
+    pub(crate) fn ready(&self) -> Result<Profiles, Failure> {
+        self.locked().map(|(_lock, profiles)| profiles)
+    }
+
     /// Changes the file, all or nothing; two programs that do so at once take turns.
     pub(crate) fn update<T>(&self, change: impl FnOnce(&mut Profiles) -> Result<T, Failure>) -> Result<T, Failure> {
+        let (_lock, mut profiles) = self.locked()?;
+        let result = change(&mut profiles)?;
+        self.replace(&profiles)?;
+        Ok(result)
+    }
+
+    fn locked(&self) -> Result<(File, Profiles), Failure> {
         let directory = self.path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
         make_private_directory(directory).map_err(|error| self.failed(&error))?;
         let lock = private_file(&self.path.with_extension("lock")).map_err(|error| self.failed(&error))?;
         lock.lock().map_err(|error| self.failed(&error))?;
-        let mut profiles = self.load()?;
-        let result = change(&mut profiles)?;
-        self.replace(&profiles)?;
-        Ok(result)
+        let profiles = self.load()?;
+        if profiles.is_something_else() {
+            let message = format!("{} has settings but no profiles: it is another program's file", self.path.display());
+            return Err(Failure::new(Exit::Usage, "config", message).hint("name a file for profiles with --config"));
+        }
+        Ok((lock, profiles))
     }
 
     fn replace(&self, profiles: &Profiles) -> Result<(), Failure> {
@@ -202,6 +221,19 @@ mod tests {
         for kept in ["theme = \"dark\"", "token = \"wat_1\"", "current = \"a\""] {
             assert!(text.contains(kept), "{text}");
         }
+    }
+
+    #[test]
+    fn the_file_of_another_program_is_left_alone() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("ams.toml");
+        fs::write(&path, "listen = \"127.0.0.1:8787\"\n").unwrap();
+        let saved = Store::open(Some(&path)).unwrap().update(|all| {
+            all.profiles.insert("a".to_owned(), profile("a"));
+            Ok(())
+        });
+        assert_eq!(saved.unwrap_err().exit, Exit::Usage);
+        assert_eq!(fs::read_to_string(&path).unwrap(), "listen = \"127.0.0.1:8787\"\n");
     }
 
     #[test]

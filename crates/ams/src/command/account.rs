@@ -79,7 +79,7 @@ impl Create {
     async fn run(self, output: &Output) -> Result<(), Failure> {
         let store = self.server.profiles.store()?;
         let name = self.server.profiles.profile.clone().unwrap_or_else(|| self.namespace.clone());
-        if !self.no_save && store.load()?.profiles.contains_key(&name) {
+        if !self.no_save && store.ready()?.profiles.contains_key(&name) {
             let message = format!("there is a profile {name:?} already, and its credential would be lost");
             let hint = format!("name another with --profile, or `ams profile remove {name}` first");
             return Err(Failure::new(Exit::Conflict, "profile_exists", message).hint(hint));

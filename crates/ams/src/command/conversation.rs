@@ -232,7 +232,7 @@ fn described(conversation: &ConversationInspected) -> String {
     let kept = if conversation.durable { "kept on disk" } else { "not kept" };
     let expiry = match conversation.link_revoked {
         Some(true) => "nobody: it is revoked",
-        _ => conversation.link_expires_at.as_deref().unwrap_or("for ever"),
+        _ => &conversation.link_expires_at.as_ref().map_or("for ever".to_owned(), |at| format!("until {at}")),
     };
     let here = match conversation.streams.as_slice() {
         [] => "nobody".to_owned(),

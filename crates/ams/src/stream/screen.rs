@@ -41,9 +41,9 @@ impl Screen {
                 self.frame(text)?;
                 self.joined(joined, *continuity)?;
             }
-            Event::Lost { closed, retry_in } => {
+            Event::Lost { error, retry_in } => {
                 let wait = retry_in.as_secs_f32();
-                self.notice(&format!("{}; trying again in {wait:.1} s", harmless(&closed.to_string())))?;
+                self.notice(&format!("{}; trying again in {wait:.1} s", harmless(&error.to_string())))?;
             }
             Event::Frame(received) => return self.received(received),
         }

@@ -123,11 +123,7 @@ impl Driver {
             return Err(self.over(Ended::of(error)).await);
         };
         tracing::debug!(%error, ?retry_in, "the connection is gone; trying again");
-        let closed = match error {
-            ConnectError::Closed(closed) => closed,
-            other => Closed::broken(other.to_string()),
-        };
-        self.tell(Event::Lost { closed, retry_in });
+        self.tell(Event::Lost { error, retry_in });
         self.meanwhile(Box::pin(sleep(retry_in))).await.ok_or(Ended::Left)
     }
 

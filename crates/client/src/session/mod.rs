@@ -31,7 +31,7 @@ use tokio::task::JoinHandle;
 pub use retry::Patience;
 pub use state::{Continuity, Window};
 
-use crate::{Closed, ConnectError, Fatal, MagicLink, Received, Tls, Wish};
+use crate::{ConnectError, Fatal, MagicLink, Received, Tls, Wish};
 
 /// Events that wait for a reader; when full, nothing more is read from the socket.
 const EVENTS_MAX: usize = 64;
@@ -83,10 +83,10 @@ pub enum Event {
     },
     /// Any other frame; tokens that were already seen are left out.
     Frame(Received),
-    /// The connection is gone, and another will be tried.
+    /// There is no connection, and another will be tried.
     Lost {
-        /// How it went.
-        closed: Closed,
+        /// How it went, or why the next one did not come about.
+        error: ConnectError,
         /// How long until the next try.
         retry_in: Duration,
     },
