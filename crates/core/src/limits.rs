@@ -17,7 +17,11 @@ pub struct RoomLimits {
     pub tail_items_max: usize,
     /// Bytes of bodies and frames the tail keeps; the oldest leave first.
     pub tail_bytes_max: usize,
-    /// How long an ephemeral room's tail remembers.
+    /// The same two bounds for a durable room, whose engine has everything: only the usual lag has to fit.
+    pub durable_tail_items_max: usize,
+    /// See [`Self::durable_tail_items_max`].
+    pub durable_tail_bytes_max: usize,
+    /// How long a tail remembers.
     pub tail_age_max: Duration,
     /// Presence changes kept for readers that catch up from the engine; one that misses more is closed to rejoin.
     pub signals_max: usize,
@@ -34,8 +38,10 @@ pub struct RoomLimits {
 impl Default for RoomLimits {
     fn default() -> Self {
         RoomLimits {
-            tail_items_max: 16_384,
-            tail_bytes_max: 8 << 20,
+            tail_items_max: 8_192,
+            tail_bytes_max: 4 << 20,
+            durable_tail_items_max: 1_024,
+            durable_tail_bytes_max: 1 << 20,
             tail_age_max: Duration::from_secs(60),
             signals_max: 4_096,
             // What one `send` takes without splitting on a default Linux socket, give or take.

@@ -96,7 +96,7 @@ impl Cursor {
     }
 
     /// The next page, or the hand-over to the pump. Call it only while the outlet can take frames.
-    pub fn next(&mut self) -> Page {
+    pub fn next_page(&mut self) -> Page {
         let mut state = self.room.state();
         let mut parked = lock(&self.follower.parked);
         let Some(place) = *parked else { return Page::AtHead };

@@ -228,7 +228,7 @@ impl Room {
                 if draft.kind == Kind::Metadata {
                     state.presence.describe(&name, holding, draft.body.clone());
                 }
-                state.tail.push_entry(draft.into_entry(seq));
+                state.show(self, draft.into_entry(seq));
             }
             settled
         });

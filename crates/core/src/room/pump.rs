@@ -25,6 +25,8 @@ pub(super) struct Pump {
     /// Everything before this place has been offered, or is being offered, to everybody at the head.
     done: Place,
     is_running: bool,
+    /// Those whom the running pump serves shall read by themselves from where they are.
+    parks_all: bool,
     /// At the head, while the pump rests; it takes the list along when it runs.
     followers: Vec<Arc<Follower>>,
     /// Came to the head while the pump ran.
@@ -37,7 +39,15 @@ pub(super) struct Pump {
 
 impl Pump {
     pub(super) fn new(head: Place) -> Self {
-        Pump { done: head, is_running: false, followers: Vec::new(), arrived: Vec::new(), gone: 0, waiting: Vec::new() }
+        Pump {
+            done: head,
+            is_running: false,
+            parks_all: false,
+            followers: Vec::new(),
+            arrived: Vec::new(),
+            gone: 0,
+            waiting: Vec::new(),
+        }
     }
 
     /// The place at which a follower joins those at the head: what comes after it has not been taken up yet.
@@ -70,6 +80,18 @@ impl Pump {
     /// Whether nobody stands at the head.
     pub(super) fn is_idle(&self) -> bool {
         !self.is_running && self.followers.iter().all(|follower| follower.is_gone())
+    }
+
+    /// Leaves everybody where they are: what comes next cannot be had from the tail.
+    pub(super) fn park_all(&mut self) {
+        self.parks_all = self.is_running;
+        let done = self.done;
+        self.followers.drain(..).chain(self.arrived.drain(..)).for_each(|follower| follower.park(done));
+    }
+
+    /// Goes on at `place`.
+    pub(super) fn skip_to(&mut self, place: Place) {
+        self.done = place;
     }
 
     /// Wakes `waker` at the end of the current run.
@@ -177,6 +199,10 @@ impl Run {
         let room = self.room.clone();
         let mut state = room.state();
         let super::state::State { pump, tail, .. } = &mut *state;
+        if std::mem::take(&mut pump.parks_all) {
+            let until = self.until;
+            self.followers.drain(..).for_each(|follower| follower.park(until));
+        }
         self.followers.append(&mut pump.arrived);
         let goes_on = pump.done != tail.head() && !self.followers.is_empty();
         if goes_on {

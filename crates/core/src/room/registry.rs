@@ -43,7 +43,10 @@ impl Drop for Inner {
 
 /// The way from the engine's thread, which must not block, to the task that makes entries visible.
 #[derive(Debug, Clone)]
-pub(super) struct Delivery(mpsc::UnboundedSender<(Arc<Room>, Result<Vec<Outcome>, EngineError>)>);
+pub(super) struct Delivery(mpsc::UnboundedSender<Told>);
+
+/// What the engine said about the oldest append of a room that waited.
+type Told = (Arc<Room>, Result<Vec<Outcome>, EngineError>);
 
 impl Delivery {
     /// Hands over what the engine said. The queue needs no bound of its own: it never holds more than the appends that
@@ -57,7 +60,7 @@ impl Delivery {
 impl Rooms {
     /// Rooms over an engine. Must be called within a runtime; its tasks end when the last clone is dropped.
     pub fn new(engine: Arc<dyn Engine>, clock: Arc<dyn Clock>, limits: RoomLimits) -> Self {
-        let (sender, mut fates) = mpsc::unbounded_channel::<(Arc<Room>, _)>();
+        let (sender, mut fates) = mpsc::unbounded_channel::<Told>();
         let shower = tokio::spawn(async move {
             while let Some((room, fate)) = fates.recv().await {
                 room.settle(fate);

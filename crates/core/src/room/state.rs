@@ -9,8 +9,8 @@ use super::owner::{Durability, Room};
 use super::pump::Pump;
 use super::render::Outlet;
 use super::tail::{Fact, Item, Tail};
-use crate::clock::Timestamp;
 use crate::engine::{Draft, Head, Outcome};
+use crate::entry::Entry;
 use crate::limits::RoomLimits;
 use crate::live::presence::{Holding, Presence};
 use crate::live::signal::Signal;
@@ -125,16 +125,31 @@ impl State {
         Some((found, next))
     }
 
+    /// Makes a stored entry visible. If it is not the next one, an append that failed was kept after all: what lies
+    /// between is in the engine alone, so everybody reads it there.
+    pub(super) fn show(&mut self, room: &Room, entry: Entry) {
+        if self.tail.head().seq < entry.seq {
+            self.pump.park_all();
+            while 0 < self.tail.len() {
+                self.pop(room);
+            }
+            self.tail.skip_to(entry.seq);
+            self.pump.skip_to(self.tail.head());
+        }
+        self.tail.push_entry(entry);
+    }
+
     /// Lets go of what is beyond the bounds, but never of what nobody was offered yet.
     pub(super) fn trim(&mut self, room: &Room) {
-        let oldest = match room.durability() {
-            Durability::Ephemeral => room.now().before(room.limits().tail_age_max),
-            Durability::Durable => Timestamp::from_millis(i64::MIN),
+        let limits = room.limits();
+        let (items_max, bytes_max) = match room.durability() {
+            Durability::Ephemeral => (limits.tail_items_max, limits.tail_bytes_max),
+            Durability::Durable => (limits.durable_tail_items_max, limits.durable_tail_bytes_max),
         };
+        let oldest = room.now().before(limits.tail_age_max);
         let ahead = self.pump.ahead(&self.tail);
         while ahead < self.tail.len() {
-            let too_much =
-                room.limits().tail_items_max < self.tail.len() || room.limits().tail_bytes_max < self.tail.bytes();
+            let too_much = items_max < self.tail.len() || bytes_max < self.tail.bytes();
             let too_old = self.tail.oldest_at().is_some_and(|at| at < oldest);
             if !too_much && !too_old {
                 break;

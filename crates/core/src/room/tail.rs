@@ -159,6 +159,11 @@ impl Tail {
         self.push(Fact::Entry(entry));
     }
 
+    /// Goes on at `seq`; what lies before it is not here.
+    pub(super) fn skip_to(&mut self, seq: Seq) {
+        self.head.seq = seq;
+    }
+
     /// Adds a signal.
     pub(super) fn push_signal(&mut self, signal: Signal) {
         self.head.signal += 1;

@@ -48,9 +48,9 @@ impl Default for Config {
             attach_wait: Duration::from_secs(2),
             provisional_wait: Duration::from_millis(250),
             // The published caps are 10 and 100; they were never enforced, and clients in the field exceed them.
-            account_streams_max: 1_000,
+            account_streams_max: 10_000,
             conversation_streams_max: 10_000,
-            anonymous_streams_max: 1_000,
+            anonymous_streams_max: 10_000,
             // An office behind one address can still start together; a script cannot fill the disk overnight.
             account_creation: Some(Rate::per(60, Duration::from_secs(3_600))),
             // A bucket is about 50 bytes: a few megabytes at worst.

@@ -190,7 +190,8 @@ mod tests {
         fn any_object_survives_its_header(key in "\\PC{0,10}", value in "\\PC{0,30}") {
             let json = serde_json::json!({ key: value }).to_string();
             let wish = Wish::of_headers(&headers(&[(STREAM_METADATA, &BASE64.encode(&json))])).unwrap();
-            prop_assert_eq!(wish.metadata.unwrap().as_str(), json);
+            let metadata = wish.metadata.unwrap();
+            prop_assert_eq!(metadata.as_str(), json);
         }
     }
 }

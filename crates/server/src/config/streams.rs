@@ -29,13 +29,13 @@ pub struct Streams {
     #[arg(long, env = "AMS_STREAMS_ATTACH_WAIT", value_name = "TIME", default_value = "2s", value_parser = humantime::parse_duration)]
     pub streams_attach_wait: Duration,
     /// Streams of one account at once
-    #[arg(long, env = "AMS_STREAMS_ACCOUNT_MAX", value_name = "COUNT", default_value = "1000")]
+    #[arg(long, env = "AMS_STREAMS_ACCOUNT_MAX", value_name = "COUNT", default_value = "10000")]
     pub streams_account_max: usize,
     /// Connections of one conversation at once
     #[arg(long, env = "AMS_STREAMS_CONVERSATION_MAX", value_name = "COUNT", default_value = "10000")]
     pub streams_conversation_max: usize,
     /// Connections of one conversation at once that came by the link alone
-    #[arg(long, env = "AMS_STREAMS_ANONYMOUS_MAX", value_name = "COUNT", default_value = "1000")]
+    #[arg(long, env = "AMS_STREAMS_ANONYMOUS_MAX", value_name = "COUNT", default_value = "10000")]
     pub streams_anonymous_max: usize,
     /// Accounts that one client address may create in an hour; 0 sets no bound, and loopback has none
     #[arg(long, env = "AMS_STREAMS_ACCOUNTS_PER_HOUR", value_name = "COUNT", default_value = "60")]

@@ -54,7 +54,7 @@ impl Delivery {
                     self.fetching = None;
                     frames?
                 }
-                None => match self.cursor.next() {
+                None => match self.cursor.next_page() {
                     Page::Frames(frames) => frames,
                     Page::AtHead => return Poll::Ready(Ok(())),
                     Page::Lagged => return Poll::Ready(Err(DeliveryError::Lagged)),
