@@ -58,6 +58,7 @@ impl World {
             minter: Arc::default(),
             origin: Origin::new(None, Scheme::Http, "127.0.0.1:8787", trusted.clone()),
             addresses: ClientAddresses::new(trusted),
+            connections: ams_web::ws::Connections::default(),
         };
         let pepper = |text: &str| Pepper::new(Secret::presented(text));
         let peppers = Peppers { credentials: pepper("pepper-c"), links: pepper("pepper-l") };
