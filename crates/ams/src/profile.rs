@@ -24,7 +24,7 @@ pub(crate) struct Profiles {
 }
 
 impl Profiles {
-    /// The server reads its own file from the same variable, `AMS_CONFIG`; credentials do not belong there.
+    /// Some other program's settings, such as the server's own; credentials do not belong there.
     fn is_something_else(&self) -> bool {
         self.profiles.is_empty() && self.current.is_none() && !self.other.is_empty()
     }

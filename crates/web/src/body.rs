@@ -3,9 +3,8 @@
 use std::time::Duration;
 
 use axum::body::Body;
-use bytes::Bytes;
-use http_body_util::{BodyExt, LengthLimitError, Limited};
-use hyper::body::Body as _;
+use bytes::{Bytes, BytesMut};
+use futures_util::StreamExt;
 
 /// How long a body may take to arrive; whoever is slower is not read further.
 pub const BODY_TIME_MAX: Duration = Duration::from_secs(30);
@@ -27,27 +26,40 @@ pub enum BodyError {
     Broken,
 }
 
-/// Reads the whole body, at most `bytes_max` bytes of it.
+/// Bytes over the limit that are read and thrown away before the refusal is sent. Many clients write their whole body
+/// before they read a word; a connection that is closed on them meanwhile is reset, and they never see the `413`. Who
+/// sends even more than this is not waited for.
+const EXCESS_BYTES_MAX: usize = 8 << 20;
+
+/// Reads the whole body, at most `bytes_max` bytes of it, without spoiling the answer of whoever sent more.
 ///
 /// # Errors
-/// See [`BodyError`]; a body that announces too large a length is refused before it is read.
+/// When it has more than `bytes_max` bytes, does not arrive in time, or breaks off.
 pub async fn collect(body: Body, bytes_max: usize) -> Result<Bytes, BodyError> {
-    let announced = body.size_hint().lower();
-    if usize::try_from(announced).map_or(true, |announced| bytes_max < announced) {
-        return Err(BodyError::TooLarge { bytes_max });
-    }
-    match tokio::time::timeout(BODY_TIME_MAX, Limited::new(body, bytes_max).collect()).await {
-        Ok(Ok(collected)) => Ok(collected.to_bytes()),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(BodyError::TooLarge { bytes_max }),
-        Ok(Err(_)) => Err(BodyError::Broken),
-        Err(_) => Err(BodyError::TooSlow),
-    }
+    let mut chunks = body.into_data_stream();
+    let (mut kept, mut seen) = (BytesMut::new(), 0usize);
+    let read = async {
+        while let Some(chunk) = chunks.next().await {
+            let chunk = chunk.map_err(|_| BodyError::Broken)?;
+            seen = seen.saturating_add(chunk.len());
+            if seen <= bytes_max {
+                kept.extend_from_slice(&chunk);
+            } else if EXCESS_BYTES_MAX < seen - bytes_max {
+                break;
+            }
+        }
+        Ok(())
+    };
+    let done = tokio::time::timeout(BODY_TIME_MAX, read).await.unwrap_or(Err(BodyError::TooSlow));
+    if bytes_max < seen { Err(BodyError::TooLarge { bytes_max }) } else { done.map(|()| kept.freeze()) }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use futures_util::{StreamExt as _, stream};
+    use futures_util::stream;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
 
     fn parts(parts: &[&'static [u8]]) -> Body {
         let parts: Vec<Result<Bytes, std::io::Error>> = parts.iter().map(|part| Ok(Bytes::from_static(part))).collect();
@@ -77,5 +89,42 @@ mod tests {
     async fn a_body_that_never_ends_is_given_up() {
         let stalled = stream::iter([Ok::<_, std::io::Error>(Bytes::from_static(b"a"))]).chain(stream::pending());
         assert_eq!(collect(Body::from_stream(stalled), 9).await, Err(BodyError::TooSlow));
+    }
+
+    /// A body of chunks of one MiB, and how many of them have been taken.
+    fn chunks(count: usize) -> (Body, Arc<AtomicUsize>) {
+        let taken = Arc::new(AtomicUsize::new(0));
+        let counted = taken.clone();
+        let chunks = stream::iter(0..count).map(move |_| {
+            counted.fetch_add(1, Ordering::Relaxed);
+            Ok::<_, std::io::Error>(Bytes::from_static(&[b' '; 1 << 20]))
+        });
+        (Body::from_stream(chunks), taken)
+    }
+
+    #[tokio::test]
+    async fn what_is_too_much_is_read_to_its_end_before_it_is_refused() {
+        let (body, taken) = chunks(5);
+        assert_eq!(collect(body, 1 << 20).await, Err(BodyError::TooLarge { bytes_max: 1 << 20 }));
+        assert_eq!(taken.load(Ordering::Relaxed), 5);
+        let (body, _) = chunks(5);
+        assert_eq!(collect(body, 5 << 20).await.map(|bytes| bytes.len()), Ok(5 << 20));
+    }
+
+    #[tokio::test]
+    async fn what_is_far_too_much_is_not_waited_for() {
+        let (body, taken) = chunks(1_000);
+        assert_eq!(collect(body, 10).await, Err(BodyError::TooLarge { bytes_max: 10 }));
+        assert_eq!(taken.load(Ordering::Relaxed), 9);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_that_stalls_or_breaks_is_no_body() {
+        let start = || stream::iter([Ok::<_, std::io::Error>(Bytes::from_static(b"ab"))]);
+        let stalls = || Body::from_stream(start().chain(stream::pending()));
+        assert_eq!(collect(stalls(), 9).await, Err(BodyError::TooSlow));
+        assert_eq!(collect(stalls(), 1).await, Err(BodyError::TooLarge { bytes_max: 1 }));
+        let breaks = start().chain(stream::iter([Err(std::io::Error::other("gone"))]));
+        assert_eq!(collect(Body::from_stream(breaks), 9).await, Err(BodyError::Broken));
     }
 }

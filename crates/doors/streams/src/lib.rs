@@ -13,6 +13,9 @@ pub mod close;
 pub mod config;
 mod connect;
 pub mod directory;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 mod guide;
 mod hall;
 pub mod link;

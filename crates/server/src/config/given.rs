@@ -80,7 +80,7 @@ pub struct Given {
 #[derive(Debug, clap::Args)]
 struct FileOption {
     /// Configuration file; without it ams.toml, if it is there
-    #[arg(long, env = "AMS_CONFIG", value_name = "FILE")]
+    #[arg(long, env = "AMS_SERVER_CONFIG", value_name = "FILE")]
     config: Option<PathBuf>,
 }
 

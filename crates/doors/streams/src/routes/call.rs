@@ -5,13 +5,13 @@ use std::str::FromStr;
 
 use ams_core::clock::Timestamp;
 use ams_core::code::Code;
-use ams_web::body::BodyError;
+use ams_web::body::{self, BodyError};
 use axum::extract::Request;
 use bytes::Bytes;
 use http::request::Parts;
 use serde_json::value::RawValue;
 
-use super::{Control, Refusal, body};
+use super::{Control, Refusal};
 use crate::metadata::Metadata;
 use crate::names::{Alias, Namespace};
 use crate::records::Account;

@@ -2,7 +2,6 @@
 //! (§5.2). Thin: read what was asked, ask the directory, answer.
 
 mod accounts;
-mod body;
 mod call;
 mod connect;
 mod conversations;
