@@ -15,6 +15,9 @@ mod directory;
 mod engine;
 mod error;
 mod flusher;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 mod journal;
 mod memory;
 mod options;
