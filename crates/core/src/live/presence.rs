@@ -42,8 +42,8 @@ pub enum EnterError {
 pub struct Entered<H> {
     /// Proof of the holding, to leave with.
     pub holding: Holding,
-    /// The same account held the name before: its handle, and the metadata it had.
-    pub displaced: Option<(H, Bytes)>,
+    /// The same account held the name before: its handle, and how it was seen.
+    pub displaced: Option<(H, Present)>,
 }
 
 impl<H> Presence<H> {
@@ -67,7 +67,7 @@ impl<H> Presence<H> {
         self.next += 1;
         let holding = Holding(self.next);
         let before = self.holders.insert(name, Holder { holding, present, handle });
-        Ok(Entered { holding, displaced: before.map(|before| (before.handle, before.present.metadata)) })
+        Ok(Entered { holding, displaced: before.map(|before| (before.handle, before.present)) })
     }
 
     /// Gives the name up, if this holding is still the one. A displaced holder changes nothing.

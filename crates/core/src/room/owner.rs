@@ -149,7 +149,7 @@ impl Room {
         let cursor = Cursor::new(self.clone(), follower);
         if let Some((old, known)) = displaced {
             old.outlet.end(End::Displaced);
-            if known != metadata {
+            if known.metadata != metadata || known.author.claim != membership.author.claim {
                 membership.announce(metadata);
             }
         }

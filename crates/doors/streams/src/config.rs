@@ -23,8 +23,6 @@ pub struct Config {
     /// How long an upgrade without `Authorization` may wait with its first frame. Must stay well under 5 s, because
     /// clients in the field give up on 4002 by then (§3.3).
     pub attach_wait: Duration,
-    /// How long a peer's arrival may be held back while its stream has no name of its own yet (§3.3).
-    pub provisional_wait: Duration,
     /// Streams of one account at once, across conversations; one more closes with 4003 (§3.7).
     pub account_streams_max: usize,
     /// Connections of one conversation at once; one more closes with 4003 (§3.7).
@@ -46,7 +44,6 @@ impl Default for Config {
             ping_interval: Duration::from_secs(30),
             silence_max: Duration::from_secs(90),
             attach_wait: Duration::from_secs(2),
-            provisional_wait: Duration::from_millis(250),
             // The published caps are 10 and 100; they were never enforced, and clients in the field exceed them.
             account_streams_max: 10_000,
             conversation_streams_max: 10_000,
