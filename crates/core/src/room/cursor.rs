@@ -25,6 +25,8 @@ pub(super) struct Follower {
     pub replay_until: Seq,
     /// `Some` while it walks by itself; `None` while the pump serves it.
     parked: Mutex<Option<Place>>,
+    /// Whether the pump has it in the list of those that it left behind.
+    pub is_listed: AtomicBool,
     gone: AtomicBool,
 }
 
@@ -36,13 +38,26 @@ impl Follower {
         replay_until: Seq,
         at: Place,
     ) -> Self {
-        Follower { view, render, outlet, replay_until, parked: Mutex::new(Some(at)), gone: AtomicBool::new(false) }
+        Follower {
+            view,
+            render,
+            outlet,
+            replay_until,
+            parked: Mutex::new(Some(at)),
+            is_listed: AtomicBool::new(false),
+            gone: AtomicBool::new(false),
+        }
     }
 
     /// The pump leaves it behind at `place`.
     pub(super) fn park(&self, place: Place) {
         *lock(&self.parked) = Some(place);
         self.outlet.wake();
+    }
+
+    /// Where it stands, while it walks by itself.
+    pub(super) fn place(&self) -> Option<Place> {
+        *lock(&self.parked)
     }
 
     /// Whether nobody wants pages for it any more.

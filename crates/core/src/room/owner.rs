@@ -109,7 +109,7 @@ impl Room {
 
     /// Shows everybody who is here, and the way to them, to `each`. For ending connections from outside.
     pub fn for_each_present(&self, mut each: impl FnMut(&Present, &Arc<dyn Outlet>)) {
-        // Copied first: an outlet must never be called under the room's lock.
+        // Copied first: whoever is called may take their time.
         let here: Vec<_> =
             self.state().presence.all().map(|(present, follower)| (present.clone(), follower.outlet.clone())).collect();
         here.iter().for_each(|(present, outlet)| each(present, outlet));
@@ -135,6 +135,7 @@ impl Room {
         if displaced.is_none() {
             state.tail.push_signal(Signal { at, change: Change::Joined, who: present });
         }
+        state.pump.walk(&follower, start);
         let run = self.start_pump(&mut state);
         drop(state);
 

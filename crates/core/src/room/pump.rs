@@ -5,13 +5,14 @@
 //! lock is held while it writes.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::task::Waker;
 
 use bytes::{Bytes, BytesMut};
 
 use super::cursor::Follower;
 use super::owner::Room;
-use super::render::{DoorId, Offer};
+use super::render::{DoorId, End, Offer};
 use super::tail::{Place, Tail};
 use crate::ids::StreamId;
 
@@ -31,6 +32,10 @@ pub(super) struct Pump {
     followers: Vec<Arc<Follower>>,
     /// Came to the head while the pump ran.
     arrived: Vec<Arc<Follower>>,
+    /// Left behind, some of them perhaps at the head again.
+    walking: Vec<Arc<Follower>>,
+    /// None of them stands before this place.
+    walking_from: Place,
     /// How many of `followers` have gone, at most.
     gone: usize,
     /// Writers that wait until less is waiting.
@@ -45,6 +50,8 @@ impl Pump {
             parks_all: false,
             followers: Vec::new(),
             arrived: Vec::new(),
+            walking: Vec::new(),
+            walking_from: head,
             gone: 0,
             waiting: Vec::new(),
         }
@@ -65,6 +72,41 @@ impl Pump {
     /// A follower has read everything up to [`Self::done`].
     pub(super) fn settle(&mut self, follower: Arc<Follower>) {
         if self.is_running { self.arrived.push(follower) } else { self.followers.push(follower) }
+    }
+
+    /// A follower walks by itself from `place` on.
+    pub(super) fn walk(&mut self, follower: &Arc<Follower>, place: Place) {
+        let Place { seq, signal } = self.walking_from;
+        self.walking_from = match self.walking.is_empty() {
+            true => place,
+            false => Place { seq: seq.min(place.seq), signal: signal.min(place.signal) },
+        };
+        if !follower.is_listed.swap(true, Ordering::Relaxed) {
+            self.walking.push(follower.clone());
+        }
+    }
+
+    /// Ends those who want something that has just been forgotten for good: nothing before `first` is left. A follower
+    /// whose socket takes nothing would never come to ask.
+    pub(super) fn end_lagged(&mut self, first: Place) {
+        let is_before = |place: Place| place.seq < first.seq || place.signal < first.signal;
+        if self.walking.is_empty() || !is_before(self.walking_from) {
+            return;
+        }
+        let mut from = first;
+        self.walking.retain(|follower| {
+            let place = follower.place().filter(|_| !follower.is_gone());
+            if let Some(place) = place.filter(|place| !is_before(*place)) {
+                from = Place { seq: from.seq.min(place.seq), signal: from.signal.min(place.signal) };
+                return true;
+            }
+            follower.is_listed.store(false, Ordering::Relaxed);
+            if place.is_some() {
+                follower.outlet.end(End::Lagged);
+            }
+            false
+        });
+        self.walking_from = from;
     }
 
     /// A follower has gone; its place in the list is given up once that is worth the walk.
@@ -130,6 +172,8 @@ pub(super) struct Run {
     room: Arc<Room>,
     followers: Vec<Arc<Follower>>,
     rounds: Vec<Round>,
+    /// Those whom this round has left behind, and where.
+    left: Vec<(Arc<Follower>, Place)>,
     from: Place,
     until: Place,
 }
@@ -146,7 +190,14 @@ impl Run {
         }
         pump.is_running = true;
         let followers = std::mem::take(&mut pump.followers);
-        let mut run = Run { room: room.clone(), followers, rounds: Vec::new(), from: pump.done, until: pump.done };
+        let mut run = Run {
+            room: room.clone(),
+            followers,
+            rounds: Vec::new(),
+            left: Vec::new(),
+            from: pump.done,
+            until: pump.done,
+        };
         run.gather(pump, tail);
         Some(run)
     }
@@ -172,7 +223,7 @@ impl Run {
 
     /// Offers the round to every follower, and lets go of those that cannot take it.
     fn deliver(&mut self) {
-        let Run { followers, rounds, from, until, .. } = self;
+        let Run { followers, rounds, left, from, until, .. } = self;
         let mut selected = Vec::new();
         followers.retain(|follower| {
             if follower.is_gone() {
@@ -184,10 +235,12 @@ impl Run {
                 Offer::Gone => false,
                 Offer::Full => {
                     follower.park(*until);
+                    left.push((follower.clone(), *until));
                     false
                 }
                 Offer::Busy => {
                     follower.park(*from);
+                    left.push((follower.clone(), *from));
                     false
                 }
             }
@@ -199,6 +252,7 @@ impl Run {
         let room = self.room.clone();
         let mut state = room.state();
         let super::state::State { pump, tail, .. } = &mut *state;
+        self.left.drain(..).for_each(|(follower, place)| pump.walk(&follower, place));
         if std::mem::take(&mut pump.parks_all) {
             let until = self.until;
             self.followers.drain(..).for_each(|follower| follower.park(until));

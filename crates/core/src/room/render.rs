@@ -58,7 +58,7 @@ pub struct Settled {
     pub outcome: Outcome,
 }
 
-/// The way to one follower. Every method returns at once; none may call back into the room.
+/// The way to one follower. Every method returns at once; none may call back into the room, which may be locked meanwhile.
 pub trait Outlet: Send + Sync + fmt::Debug {
     /// Writes frames, in order, as far as the other side takes them. May only be called by the pump while the follower
     /// stands at the head, and by the follower itself while it does not.

@@ -156,6 +156,9 @@ impl State {
             }
             self.pop(room);
         }
+        if room.durability() == Durability::Ephemeral {
+            self.pump.end_lagged(self.tail.first());
+        }
     }
 
     fn pop(&mut self, room: &Room) {

@@ -126,6 +126,11 @@ impl Tail {
         })
     }
 
+    /// What somebody wants next who has missed nothing that is still here, and everything that is not.
+    pub(super) fn first(&self) -> Place {
+        Place { seq: self.first_seq(), signal: self.first_signal() }
+    }
+
     fn first_signal(&self) -> u64 {
         self.items.front().map_or(self.head.signal, |item| match &item.fact {
             Fact::Entry(_) => item.after.signal,

@@ -306,7 +306,8 @@ async fn a_reader_that_falls_out_of_an_ephemeral_tail_is_lagged_and_nobody_else_
         speaker.membership.append([token(&number.to_string())]).unwrap();
     }
     assert_eq!(quick.text().matches(':').count(), 10);
-    assert!(slow_one.cursor.is_parked());
+    assert_eq!(lock(&slow.0).ends, [End::Lagged], "also while it takes nothing");
+    assert!(lock(&quick.0).ends.is_empty() && slow_one.cursor.is_parked());
     lock(&slow.0).room = usize::MAX;
     assert_eq!(catch_up(&mut slow_one.cursor, &slow).await, Err("lagged"));
 }
