@@ -2,4 +2,6 @@
 
 mod cli;
 mod operation;
+mod server;
+mod streams;
 mod talk;
