@@ -142,9 +142,11 @@ impl Connection {
                 self.appends.push(append);
                 Flow::Go
             }
-            Action::Pong => match self.socket.send(render::pong()) {
-                Sent::Queued | Sent::Gone => Flow::Go,
-                Sent::Overflow => Flow::Close(close::SUBSCRIBER_BACKPRESSURE),
+            // Whoever has its pong knows that everything it said before has been taken.
+            Action::Pong => match (connection::Session::flush(self), self.socket.send(render::pong())) {
+                (Flow::Go, Sent::Queued | Sent::Gone) => Flow::Go,
+                (Flow::Go, Sent::Overflow) => Flow::Close(close::SUBSCRIBER_BACKPRESSURE),
+                (refused, _) => refused,
             },
             Action::Bind(wish) => {
                 let State::Waiting(door, _) = &self.state else { return Flow::Close(close::INTERNAL_ERROR) };

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use tokio::time;
 use tokio_tungstenite::tungstenite::Message;
 
-use super::world::World;
+use super::world::{World, frame};
 use crate::server::TestServer;
 
 const INVALID_MAGIC_LINK: &str = "4001 invalid_magic_link";
@@ -455,23 +455,4 @@ async fn a_token_that_cannot_be_stored_ends_its_writer_and_nobody_sees_it() {
     assert_eq!(close, "4500 internal_error");
     let (_, shown) = world.ask(Method::GET, &room.control(), Some(&account), Value::Null).await;
     assert_eq!(shown["head_seq"], seen, "what was seen is what is kept");
-}
-
-/// A frame of a client, masked with zeros.
-fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
-    let mut bytes = vec![first];
-    match payload.len() {
-        length @ 0..=125 => bytes.push(0x80 | u8::try_from(length).expect("it is short")),
-        length @ 126..=0xFFFF => {
-            bytes.push(0x80 | 126);
-            bytes.extend(u16::try_from(length).expect("it is not long").to_be_bytes());
-        }
-        length => {
-            bytes.push(0x80 | 127);
-            bytes.extend((length as u64).to_be_bytes());
-        }
-    }
-    bytes.extend([0; 4]);
-    bytes.extend(payload);
-    bytes
 }

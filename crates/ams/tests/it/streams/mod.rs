@@ -2,5 +2,10 @@
 
 mod closes;
 mod crashes;
+mod delivery;
 mod durable;
+mod joining;
+mod owner;
+mod replay;
+mod silence;
 mod world;

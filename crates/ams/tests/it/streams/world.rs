@@ -391,3 +391,22 @@ impl Client {
         while soon("the end", self.socket.next()).await.is_some_and(|got| got.is_ok()) {}
     }
 }
+
+/// A frame of a client, masked with zeros.
+pub(super) fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
+    let mut bytes = vec![first];
+    match payload.len() {
+        length @ 0..=125 => bytes.push(0x80 | u8::try_from(length).expect("it is short")),
+        length @ 126..=0xFFFF => {
+            bytes.push(0x80 | 126);
+            bytes.extend(u16::try_from(length).expect("it is not long").to_be_bytes());
+        }
+        length => {
+            bytes.push(0x80 | 127);
+            bytes.extend((length as u64).to_be_bytes());
+        }
+    }
+    bytes.extend([0; 4]);
+    bytes.extend(payload);
+    bytes
+}
