@@ -8,9 +8,12 @@ use serde_json::Value;
 
 fuzz_target!(|text: &str| {
     let Ok(frame) = ClientFrame::parse(text) else { return };
-    let written = serde_json::to_string(&frame).expect("a frame can be written");
-    let again = ClientFrame::parse(&written).expect("what was written is a frame");
-    assert_eq!(std::mem::discriminant(&frame), std::mem::discriminant(&again));
+    // What an extension holds is not kept, so there is nothing to write.
+    if !matches!(frame, ClientFrame::Extension) {
+        let written = serde_json::to_string(&frame).expect("a frame can be written");
+        let again = ClientFrame::parse(&written).expect("what was written is a frame");
+        assert_eq!(std::mem::discriminant(&frame), std::mem::discriminant(&again));
+    }
 
     // A parser that builds values refuses what only ever is passed on: deep nesting, halves of characters.
     let value: Option<Value> = serde_json::from_str(text).ok();

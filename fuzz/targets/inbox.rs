@@ -29,6 +29,8 @@ impl From<Event<'_>> for Heard {
             Event::Binary => Heard::Binary,
             Event::Ping(payload) => Heard::Ping(payload.to_owned()),
             Event::Pong => Heard::Pong,
+            // Registered later than the other one was written, which answers it as a fault.
+            Event::Close(1014) => Heard::Close(1002),
             Event::Close(code) => Heard::Close(code),
         }
     }
