@@ -16,6 +16,9 @@ pub enum FrameError {
     /// A `type` that this protocol does not have.
     #[error("the frame's type is unknown")]
     UnknownType,
+    /// Another field of `attach` is of the wrong type, or too long.
+    #[error("the attach frame is malformed")]
+    InvalidAttach,
     /// `attach.stream_name` is no string.
     #[error("the stream name is malformed")]
     InvalidStreamName,
@@ -95,22 +98,26 @@ fn token<'a>(fields: &Fields<'a>) -> Result<ClientFrame<'a>, FrameError> {
 }
 
 fn attach<'a>(fields: &Fields<'a>) -> Result<Attach<'a>, FrameError> {
-    let streams: Option<Vec<Cow<'a, str>>> = optional(fields.subscribe_streams)?;
+    let streams: Option<Vec<Cow<'a, str>>> = of_attach(fields.subscribe_streams)?;
     if streams.as_ref().is_some_and(|streams| SUBSCRIBE_STREAMS_MAX < streams.len()) {
-        return Err(FrameError::Malformed);
+        return Err(FrameError::InvalidAttach);
     }
     Ok(Attach {
         stream_name: optional(fields.stream_name).map_err(|_| FrameError::InvalidStreamName)?,
         stream_metadata: fields.stream_metadata,
-        credential: optional(fields.credential)?,
-        self_subscribe: optional(fields.self_subscribe)?,
+        credential: of_attach(fields.credential)?,
+        self_subscribe: of_attach(fields.self_subscribe)?,
         subscribe_streams: streams,
-        peer_identity: optional(fields.peer_identity)?,
-        since_ts: optional(fields.since_ts)?,
-        last_n: optional(fields.last_n)?,
-        since_seq: optional(fields.since_seq)?,
-        receipts: optional(fields.receipts)?,
+        peer_identity: of_attach(fields.peer_identity)?,
+        since_ts: of_attach(fields.since_ts)?,
+        last_n: of_attach(fields.last_n)?,
+        since_seq: of_attach(fields.since_seq)?,
+        receipts: of_attach(fields.receipts)?,
     })
+}
+
+fn of_attach<'a, T: Deserialize<'a>>(value: Field<'a>) -> Result<Option<T>, FrameError> {
+    optional(value).map_err(|_| FrameError::InvalidAttach)
 }
 
 fn string(value: &RawValue) -> Result<Cow<'_, str>, FrameError> {
@@ -162,14 +169,15 @@ mod tests {
             r#"{"type":"token","data":"\ud800"}"#,
             r#"{"type":"token","data":"a","key":5}"#,
             r#"{"type":"set_metadata"}"#,
-            r#"{"type":"attach","self_subscribe":"yes"}"#,
-            r#"{"type":"attach","subscribe_streams":"a"}"#,
-            r#"{"type":"attach","peer_identity":{"kind":"cat"}}"#,
         ];
         for text in malformed {
             assert_eq!(ClientFrame::parse(text).unwrap_err(), FrameError::Malformed, "{text}");
         }
         assert_eq!(ClientFrame::parse(r#"{"type":"shout"}"#).unwrap_err(), FrameError::UnknownType);
+        for field in [r#""self_subscribe":"yes""#, r#""subscribe_streams":"a""#, r#""peer_identity":{"kind":"cat"}"#] {
+            let attach = format!(r#"{{"type":"attach",{field}}}"#);
+            assert_eq!(ClientFrame::parse(&attach).unwrap_err(), FrameError::InvalidAttach, "{field}");
+        }
         let named = ClientFrame::parse(r#"{"type":"attach","stream_name":5}"#).unwrap_err();
         assert_eq!(named, FrameError::InvalidStreamName);
     }

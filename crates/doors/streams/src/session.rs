@@ -93,7 +93,9 @@ impl Session {
             (Err(FrameError::Malformed | FrameError::UnknownType), true) => {
                 return Action::Close(close::INVALID_CREDENTIAL);
             }
-            (Err(FrameError::Malformed), false) => return Action::Close(close::MALFORMED_FRAME),
+            (Err(FrameError::Malformed), false) | (Err(FrameError::InvalidAttach), _) => {
+                return Action::Close(close::MALFORMED_FRAME);
+            }
             (Err(FrameError::UnknownType), false) => return Action::Close(close::UNKNOWN_FRAME_TYPE),
             (Err(FrameError::InvalidStreamName), _) => return Action::Close(close::INVALID_STREAM_NAME),
         };

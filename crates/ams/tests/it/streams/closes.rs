@@ -149,6 +149,9 @@ async fn a_bad_attach_is_named() {
         (json!({ "stream_metadata": null }), "4400 invalid_stream_metadata"),
         (json!({ "stream_metadata": "{}" }), "4400 invalid_stream_metadata"),
         (json!({ "stream_name": "a", "since_ts": "yesterday" }), MALFORMED),
+        (json!({ "stream_name": "a", "self_subscribe": "yes" }), MALFORMED),
+        (json!({ "stream_name": "a", "peer_identity": { "kind": "cat" } }), MALFORMED),
+        (json!({ "stream_name": "a", "credential": 5 }), MALFORMED),
     ];
     for (mut attach, close) in table {
         attach["type"] = "attach".into();

@@ -6,7 +6,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD};
 use serde_json::{Value, json};
 
-use super::world::{Client, World};
+use super::world::{Client, Got, World};
 
 fn names(client: &Client) -> HashSet<String> {
     let peers = client.joined["peers"].as_array().expect("a list");
@@ -267,15 +267,28 @@ async fn of_many_who_take_one_stream_over_at_once_one_remains() {
     let takers: Vec<_> = (0..20)
         .map(|_| {
             let connect = world.connect(&room).by(&account).named("ann");
-            tokio::spawn(async move { connect.join().await })
+            tokio::spawn(async move {
+                let mut client = connect.open().await;
+                match client.next().await {
+                    Got::Frame(joined) => {
+                        client.joined = joined;
+                        Some(client)
+                    }
+                    // Taken over before it could be told that it was in.
+                    Got::Closed(close) => {
+                        assert_eq!(close, "4001 stream_displaced");
+                        None
+                    }
+                }
+            })
         })
         .collect();
     let mut clients = Vec::new();
     for taker in takers {
-        clients.push(taker.await.expect("it does not panic"));
+        clients.extend(taker.await.expect("it does not panic"));
     }
     let fresh = clients.iter().filter(|client| client.joined.get("resumed").is_none()).count();
-    assert_eq!(fresh, 1, "one came, the others took over");
+    assert!(fresh <= 1, "one came, the others took over");
     // The witness hears one coming, and then only the one that remained.
     assert_eq!(witness.next_of("stream_joined").await["stream_name"], "ann");
     let mut remained = 0;
@@ -283,13 +296,13 @@ async fn of_many_who_take_one_stream_over_at_once_one_remains() {
         // The answer to a ping shows that it is still there; the rest were told why not.
         client.try_say(json!({ "type": "ping" })).await;
         match client.next().await {
-            super::world::Got::Frame(frame) => {
+            Got::Frame(frame) => {
                 assert_eq!(frame["type"], "pong");
                 remained += 1;
                 client.token("I remained").await;
                 assert_eq!(witness.until("I remained").await, Vec::<Value>::new());
             }
-            super::world::Got::Closed(close) => assert_eq!(close, "4001 stream_displaced"),
+            Got::Closed(close) => assert_eq!(close, "4001 stream_displaced"),
         }
     }
     assert_eq!(remained, 1);

@@ -4,6 +4,7 @@ mod closes;
 mod crashes;
 mod delivery;
 mod durable;
+mod hostile;
 mod joining;
 mod owner;
 mod replay;

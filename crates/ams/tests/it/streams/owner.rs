@@ -5,7 +5,7 @@ use std::time::Duration;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use super::world::{Account, Client, Conversation, World};
+use super::world::{Account, Client, Conversation, Got, World};
 
 const INVALID_MAGIC_LINK: &str = "4001 invalid_magic_link";
 const INVALID_CREDENTIAL: &str = "4002 invalid_credential";
@@ -151,11 +151,11 @@ async fn a_link_that_has_expired_admits_nobody_and_ends_nobody() {
         let mut client = world.connect(&room).open().await;
         client.say(json!({ "type": "attach", "stream_name": "probe" })).await;
         match client.next().await {
-            super::world::Got::Closed(close) => {
+            Got::Closed(close) => {
                 assert_eq!(close, INVALID_MAGIC_LINK);
                 break;
             }
-            super::world::Got::Frame(_) => assert!(tokio::time::Instant::now() < deadline, "it expires"),
+            Got::Frame(_) => assert!(tokio::time::Instant::now() < deadline, "it expires"),
         }
         client.leave().await;
     }

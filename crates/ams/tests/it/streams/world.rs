@@ -281,8 +281,12 @@ impl Client {
         if let Some(frame) = self.early.pop_front() {
             return Got::Frame(frame);
         }
+        soon("a frame or the close", self.come()).await
+    }
+
+    async fn come(&mut self) -> Got {
         loop {
-            return match soon("a frame", self.socket.next()).await {
+            return match self.socket.next().await {
                 Some(Ok(Message::Text(text))) => Got::Frame(serde_json::from_str(&text).expect("a frame is JSON")),
                 Some(Ok(Message::Close(Some(close)))) => {
                     Got::Closed(format!("{} {}", u16::from(close.code), close.reason).trim_end().to_owned())
