@@ -89,6 +89,8 @@ async fn a_pong_comes_after_what_was_said_before_the_ping() {
     let world = World::start();
     let (_, room) = world.room().await;
     let mut ann = world.connect(&room).attach(json!({ "stream_name": "ann", "self_subscribe": true })).await;
+    // From its first answer on, it is served as soon as something is new.
+    ann.is_heard().await;
     let token = frame(0x81, br#"{"type":"token","data":"said before"}"#);
     // In one write, so that the server reads them together.
     ann.bytes(&[token, frame(0x81, br#"{"type":"ping"}"#)].concat()).await;
