@@ -1,13 +1,15 @@
 //! Running a server as an operator does: start, signals, configuration, backup and restore.
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::path::Path;
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Command, Output};
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::Signal;
 use serde_json::Value;
 use tempfile::TempDir;
+
+use crate::server::TestServer;
 
 /// The program in a directory of its own, with nothing set.
 fn ams(home: &Path) -> Command {
@@ -16,27 +18,16 @@ fn ams(home: &Path) -> Command {
     command
 }
 
-/// A server in the foreground; killed when dropped.
-struct Serving {
-    child: Child,
-    url: String,
-}
+/// A server in a directory that outlives it.
+struct Serving(TestServer);
 
 impl Serving {
     fn start(home: &Path) -> Serving {
-        let mut command = ams(home);
-        command.args(["serve", "--listen", "127.0.0.1:0"]).stdout(Stdio::piped()).stderr(Stdio::null());
-        let mut child = command.spawn().expect("it starts");
-        let mut line = String::new();
-        let stdout = child.stdout.take().expect("it is piped");
-        BufReader::new(stdout).read_line(&mut line).expect("it says something");
-        let url = line.trim_end().strip_prefix("listening on ").expect("its first line says where").to_owned();
-        Serving { child, url }
+        Serving(TestServer::start_in(home))
     }
 
     fn connect(&self) -> TcpStream {
-        let address = self.url.strip_prefix("http://").expect("without TLS");
-        TcpStream::connect(address).expect("it listens")
+        TcpStream::connect(self.0.address()).expect("it listens")
     }
 
     fn ask(&self, request: &str) -> String {
@@ -47,21 +38,9 @@ impl Serving {
         answer
     }
 
-    fn signal(&self, signal: Signal) {
-        let process = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw).expect("it has an id");
-        kill_process(process, signal).expect("it runs");
-    }
-
     fn stop(mut self) -> Option<i32> {
-        self.signal(Signal::TERM);
-        self.child.wait().expect("it ends").code()
-    }
-}
-
-impl Drop for Serving {
-    fn drop(&mut self) {
-        // It may have ended by itself.
-        let _ended = self.child.kill().and_then(|()| self.child.wait());
+        self.0.terminate();
+        self.0.wait()
     }
 }
 
@@ -96,10 +75,10 @@ fn a_second_signal_ends_at_once() {
     stream.write_all(head.as_bytes()).expect("it reads");
     // Its answer means that the request is in flight, and would hold up the end for ten seconds.
     stream.read_exact(&mut [0; 12]).expect("it continues");
-    serving.signal(Signal::TERM);
-    while TcpStream::connect(serving.url.trim_start_matches("http://")).is_ok() {}
-    serving.signal(Signal::INT);
-    assert_eq!(serving.child.wait().expect("it ends").code(), Some(130));
+    serving.0.signal(Signal::TERM);
+    while TcpStream::connect(serving.0.address()).is_ok() {}
+    serving.0.signal(Signal::INT);
+    assert_eq!(serving.0.wait(), Some(130));
 }
 
 #[test]

@@ -10,10 +10,14 @@ use tempfile::TempDir;
 
 /// Its first line ends with the address.
 const LISTENING: &str = "listening on http://";
+/// Any port that is free.
+const ANYWHERE: &str = "127.0.0.1:0";
 
 /// A server in the foreground; killed when dropped, and then asked whether anything in it has panicked.
 pub(crate) struct TestServer {
-    home: TempDir,
+    home: PathBuf,
+    /// Removed with the server.
+    own: Option<TempDir>,
     wrapper: Vec<String>,
     arguments: Vec<String>,
     running: Running,
@@ -34,11 +38,22 @@ impl TestServer {
 
     /// Serves as the child of another program, which is given the command to run and must become it.
     pub(crate) fn start_under(wrapper: &[&str], arguments: &[&str]) -> TestServer {
-        let home = tempfile::tempdir().expect("a temporary directory");
+        let own = tempfile::tempdir().expect("a temporary directory");
+        let mut server = TestServer::start_at(own.path(), wrapper, arguments);
+        server.own = Some(own);
+        server
+    }
+
+    /// Serves what is in this directory, which outlives the server.
+    pub(crate) fn start_in(home: &Path) -> TestServer {
+        TestServer::start_at(home, &[], &[])
+    }
+
+    fn start_at(home: &Path, wrapper: &[&str], arguments: &[&str]) -> TestServer {
         let owned = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>();
         let (wrapper, arguments) = (owned(wrapper), owned(arguments));
-        let running = Running::start(home.path(), &wrapper, &arguments);
-        TestServer { home, wrapper, arguments, running }
+        let running = Running::start(home, ANYWHERE, &wrapper, &arguments);
+        TestServer { home: home.to_owned(), own: None, wrapper, arguments, running }
     }
 
     /// Where it listens now: a restart changes the port.
@@ -46,21 +61,38 @@ impl TestServer {
         &self.running.address
     }
 
+    /// The directory that it was started in, and its `HOME`.
+    pub(crate) fn home(&self) -> &Path {
+        &self.home
+    }
+
     /// Everything it has said on stderr, through all restarts.
     pub(crate) fn log(&self) -> String {
-        std::fs::read_to_string(log_of(self.home.path())).unwrap_or_default()
+        std::fs::read_to_string(log_of(&self.home)).unwrap_or_default()
     }
 
     /// Ends at once, without a word, and comes back over the same data, on another port.
     pub(crate) fn die_and_come_back(&mut self) {
         self.running.kill();
-        self.running = Running::start(self.home.path(), &self.wrapper, &self.arguments);
+        self.running = Running::start(&self.home, ANYWHERE, &self.wrapper, &self.arguments);
+    }
+
+    /// The same, on the same port; for clients that cannot be told of another.
+    pub(crate) fn die_and_come_back_here(&mut self) {
+        self.running.kill();
+        let address = self.running.address.clone();
+        self.running = Running::start(&self.home, &address, &self.wrapper, &self.arguments);
     }
 
     /// Asks it to end; [`Self::wait`] waits until it has.
     pub(crate) fn terminate(&self) {
+        self.signal(Signal::TERM);
+    }
+
+    /// Sends it a signal.
+    pub(crate) fn signal(&self, signal: Signal) {
         let process = i32::try_from(self.running.child.id()).ok().and_then(Pid::from_raw).expect("it has an id");
-        kill_process(process, Signal::TERM).expect("it runs");
+        kill_process(process, signal).expect("it runs");
     }
 
     /// Waits for its end, and tells its exit code.
@@ -87,13 +119,13 @@ fn show(log: &str) {
 }
 
 impl Running {
-    fn start(home: &Path, wrapper: &[String], arguments: &[String]) -> Running {
+    fn start(home: &Path, listen: &str, wrapper: &[String], arguments: &[String]) -> Running {
         let program = env!("CARGO_BIN_EXE_ams").to_owned();
         let words: Vec<&String> = wrapper.iter().chain([&program]).collect();
         let log: File = OpenOptions::new().create(true).append(true).open(log_of(home)).expect("it can be made");
         let mut command = Command::new(words[0]);
         command.args(&words[1..]).env_clear().env("HOME", home).env("AMS_LOG", "warn").current_dir(home);
-        command.args(["serve", "--listen", "127.0.0.1:0"]).args(arguments).stdout(Stdio::piped()).stderr(log);
+        command.args(["serve", "--listen", listen]).args(arguments).stdout(Stdio::piped()).stderr(log);
         let mut child = command.spawn().expect("it starts");
         let mut stdout = BufReader::new(child.stdout.take().expect("it is piped"));
         let mut line = String::new();

@@ -6,17 +6,14 @@ use std::process::{Child, ChildStderr, Command, Output, Stdio};
 use std::thread;
 
 use serde_json::Value;
-use tempfile::TempDir;
+
+use crate::server::TestServer;
 
 /// The program in a home of its own, with nothing set.
 fn ams(home: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_ams"));
     command.env_clear().env("HOME", home).current_dir(home);
     command
-}
-
-fn home() -> TempDir {
-    tempfile::tempdir().expect("a temporary directory")
 }
 
 /// A process that does not outlive its test.
@@ -30,42 +27,17 @@ impl Drop for Running {
 }
 
 /// A server on disk, and an account on it.
-struct Server {
-    home: TempDir,
-    running: Running,
-    address: String,
-}
+struct Server(TestServer);
 
 impl Server {
     fn start() -> Server {
-        let home = home();
-        let (running, address) = Server::run(home.path(), "127.0.0.1:0");
-        let server = Server { home, running, address };
-        server.json(&["account", "create", "acme", "--base", &format!("http://{}", server.address)]);
+        let server = Server(TestServer::start_with(&[]));
+        server.json(&["account", "create", "acme", "--base", &format!("http://{}", server.0.address())]);
         server
     }
 
-    fn run(home: &Path, listen: &str) -> (Running, String) {
-        let mut command = ams(home);
-        command.args(["serve", "--listen", listen]).stdout(Stdio::piped()).stderr(Stdio::null());
-        let mut running = Running(command.spawn().expect("it starts"));
-        let mut line = String::new();
-        let stdout = running.0.stdout.take().expect("it is piped");
-        BufReader::new(stdout).read_line(&mut line).expect("it says something");
-        let address =
-            line.trim_end().strip_prefix("listening on http://").expect("its first line says where").to_owned();
-        (running, address)
-    }
-
-    /// Dies without a word, and comes back on the same address.
-    fn die_and_come_back(&mut self) {
-        self.running.0.kill().expect("it runs");
-        self.running.0.wait().expect("it is gone");
-        self.running = Server::run(self.home.path(), &self.address).0;
-    }
-
     fn run_client(&self, arguments: &[&str]) -> Output {
-        ams(self.home.path()).args(arguments).output().expect("it runs")
+        ams(self.0.home()).args(arguments).output().expect("it runs")
     }
 
     /// What a command that succeeds prints.
@@ -87,7 +59,7 @@ impl Server {
 
     /// Starts a client that goes on, and waits until it is in.
     fn join(&self, arguments: &[&str]) -> Client {
-        let mut command = ams(self.home.path());
+        let mut command = ams(self.0.home());
         command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut running = Running(command.spawn().expect("it starts"));
         let mut notices = BufReader::new(running.0.stderr.take().expect("it is piped"));
@@ -191,7 +163,7 @@ fn a_server_that_dies_in_the_middle_loses_and_doubles_nothing() {
     let mut read = Vec::new();
     for _ in 1..count {
         read.extend(reader.read(text.len() / (2 * count)));
-        server.die_and_come_back();
+        server.0.die_and_come_back_here();
         go_on.send(()).expect("the writer is there");
     }
     drop(go_on);
@@ -246,7 +218,7 @@ fn a_conversation_is_shown_closed_opened_and_deleted() {
 #[test]
 fn an_account_changes_its_credential_and_goes() {
     let server = Server::start();
-    let kept = || std::fs::read_to_string(server.home.path().join(".config/ams/config.toml")).expect("it is kept");
+    let kept = || std::fs::read_to_string(server.0.home().join(".config/ams/config.toml")).expect("it is kept");
     let before = kept();
     let rotated = server.json(&["account", "rotate"]);
     let credential = rotated["credential"].as_str().expect("a credential");
@@ -254,7 +226,7 @@ fn an_account_changes_its_credential_and_goes() {
     server.conversation(&[]);
     let old =
         before.lines().find_map(|line| line.strip_prefix("credential = \"")?.strip_suffix('"')).expect("it was kept");
-    let file = server.home.path().join("old");
+    let file = server.0.home().join("old");
     std::fs::write(&file, old).expect("it is written");
     assert_eq!(server.code(&["conversation", "create", "--credential-file", &file.to_string_lossy()]), 3);
     assert_eq!(server.code(&["account", "create", "acme", "--profile", "again"]), 6);
