@@ -32,9 +32,9 @@ pub(crate) fn connections_max(configured: Option<u32>, files: Option<u64>) -> us
     let wanted = configured.map_or(allowed, u64::from);
     let count = wanted.min(allowed);
     if count < wanted {
-        tracing::warn!(wanted, count, ?files, "the limit of open files allows fewer connections than configured");
+        tracing::warn!(wanted, count, files, "the limit of open files allows fewer connections than configured");
     } else {
-        tracing::info!(count, ?files, "connections that may be open at once");
+        tracing::info!(count, files, "connections that may be open at once");
     }
     usize::try_from(count).unwrap_or(usize::MAX)
 }
