@@ -83,7 +83,8 @@ async fn a_removal_survives_a_crash_before_it_is_purged() {
     engine.remove(&one).await.unwrap();
     append(&engine, &one, None, "new").await;
     copy_as_it_stands(&data, &crashed);
-    assert_eq!(rows(&crashed.join("log-0.db"), "entry"), 12_000);
+    // The new entry may have been filed already, and the purge of the old ones begun; it cannot be through.
+    assert!(1 < rows(&crashed.join("log-0.db"), "entry"), "the crash has to come before the purge is through");
 
     let after = open(&crashed);
     assert_eq!(read(&after, &one).await.len(), 1);
