@@ -38,14 +38,11 @@ struct Inner {
 }
 
 #[derive(Debug)]
-struct Heartbeat {
-    tick: Duration,
-    task: AbortHandle,
-}
+struct Heartbeat(AbortHandle);
 
 impl Drop for Heartbeat {
     fn drop(&mut self) {
-        self.task.abort();
+        self.0.abort();
     }
 }
 
@@ -106,7 +103,7 @@ impl Connections {
                 Connections(inner).look(tick);
             }
         });
-        Heartbeat { tick, task: task.abort_handle() }
+        Heartbeat(task.abort_handle())
     }
 
     fn look(&self, tick: Duration) {
@@ -124,10 +121,5 @@ impl Connections {
             let (heard, _) = socket.silence(now);
             if keepalive.silence_max <= tick * heard { socket.abort() } else { socket.ping(now) }
         }
-    }
-
-    /// How exact keepalive times are kept.
-    pub fn resolution(&self) -> Option<Duration> {
-        self.0.heartbeat.get().map(|heartbeat| heartbeat.tick)
     }
 }
